@@ -1,0 +1,25 @@
+//! The words every other crate speaks: ids, resources, specs, messages, outcomes, time, maps and the invariant registry.
+//! Nothing here does anything: no I/O, no clock, no policy. A type lives here only when two sides of a message need it.
+
+pub mod address;
+pub mod death;
+pub mod extent;
+pub mod id;
+pub mod invariant;
+pub mod machine;
+pub mod map;
+pub mod message;
+pub mod resources;
+pub mod slab;
+pub mod spec;
+pub mod time;
+
+pub use address::{Address, RefDescriptor};
+pub use death::{Attempt, Death, Exit};
+pub use extent::Extent;
+pub use id::{ActorId, JobId, NodeId, ObjectId, PlacementGroupId, TaskId, WorkerId};
+pub use machine::Machine;
+pub use map::{Map, Set};
+pub use resources::{Amount, ResourceSet};
+pub use slab::{Key, Slab};
+pub use time::{Span, Time};
