@@ -1,26 +1,46 @@
 //! Everything the raylet machine can ask of its node.
 
-use iosdk_types::message::{RayletToGcs, RayletToProcess};
 use iosdk_types::Address;
+use iosdk_types::message::{RayletToGcs, RayletToProcess};
 
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// To a process of this node. `Attach` carries the peer's mailbox descriptor, `Welcome` the process's own, the arena and
     /// the pin table: the shell adds them.
-    ToProcess { to: Address, message: RayletToProcess },
+    ToProcess {
+        to: Address,
+        message: RayletToProcess,
+    },
     ToGcs(RayletToGcs),
     /// Make a mailbox, a control connection and output pipes, and have the fork server fork a worker on them.
-    ForkWorker { process: Address },
+    ForkWorker {
+        process: Address,
+    },
     /// Make a mailbox for the driver that just connected and serve it under this address.
-    AdmitDriver { process: Address },
+    AdmitDriver {
+        process: Address,
+    },
     /// End this process now (SIGKILL to its session), or ask first (`graceful`) and kill after the given time.
-    Kill { process: Address, graceful: bool },
+    Kill {
+        process: Address,
+        graceful: bool,
+    },
     /// Lane numbers of this pair are given out; the shell clears both lanes before anybody maps them.
-    OpenLanes { a: Address, lane_in_a: u32, b: Address, lane_in_b: u32 },
+    OpenLanes {
+        a: Address,
+        lane_in_a: u32,
+        b: Address,
+        lane_in_b: u32,
+    },
     /// While true, look at status words every millisecond and say `Input::Status`.
-    WatchStatus { on: bool },
+    WatchStatus {
+        on: bool,
+    },
     /// These bytes of the arena are nobody's: give the pages back.
-    Punch { offset: u64, bytes: u64 },
+    Punch {
+        offset: u64,
+        bytes: u64,
+    },
     /// A driver left or asked for it: end every process, flush logs, end the daemon.
     ShutDown,
 }

@@ -6,18 +6,35 @@ use iosdk_types::{Address, Death};
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A driver's connection was accepted (its pid known from the kernel). Answered with `Effect::Admit`.
-    DriverConnected { pid: i32, namespace: String },
+    DriverConnected {
+        pid: i32,
+        namespace: String,
+    },
     /// The fork server made this process; its hello comes on its own connection.
-    WorkerForked { process: Address, pid: i32 },
+    WorkerForked {
+        process: Address,
+        pid: i32,
+    },
     /// The fork server could not.
-    ForkFailed { process: Address, why: String },
-    FromProcess { from: Address, message: ProcessToRaylet },
+    ForkFailed {
+        process: Address,
+        why: String,
+    },
+    FromProcess {
+        from: Address,
+        message: ProcessToRaylet,
+    },
     FromGcs(GcsToRaylet),
     /// The link to the GCS is up (again) or down.
     GcsUp,
     GcsDown,
     /// The kernel said this process is gone (pidfd, reaped by its parent).
-    ProcessDied { process: Address, death: Death },
+    ProcessDied {
+        process: Address,
+        death: Death,
+    },
     /// Read from the processes' status words, asked for by `Effect::WatchStatus`: who is blocked now, and since when (ns).
-    Status { blocked: Vec<Address> },
+    Status {
+        blocked: Vec<Address>,
+    },
 }

@@ -6,13 +6,36 @@ use iosdk_types::{ActorId, Address, Attempt, Death, ObjectId, TaskId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalError {
     /// The process running the task died and no retry is left. `function` key names it in the shell.
-    WorkerCrashed { task: TaskId, function: u32, attempts: Vec<Attempt> },
-    ActorDied { actor: ActorId, cause: ActorDeath },
-    Cancelled { task: TaskId },
-    OwnerDied { object: ObjectId, owner: Address, death: Option<Death> },
+    WorkerCrashed {
+        task: TaskId,
+        function: u32,
+        attempts: Vec<Attempt>,
+    },
+    ActorDied {
+        actor: ActorId,
+        cause: ActorDeath,
+    },
+    Cancelled {
+        task: TaskId,
+    },
+    OwnerDied {
+        object: ObjectId,
+        owner: Address,
+        death: Option<Death>,
+    },
     /// The owner does not know the object: it was freed, or the reference is of another session.
-    ObjectLost { object: ObjectId },
-    Infeasible { task: TaskId, function: u32, why: String },
+    ObjectLost {
+        object: ObjectId,
+    },
+    Infeasible {
+        task: TaskId,
+        function: u32,
+        why: String,
+    },
     /// `deps[index]` failed; its error payload becomes the cause.
-    DependencyFailed { task: TaskId, function: u32, dependency: iosdk_types::Key },
+    DependencyFailed {
+        task: TaskId,
+        function: u32,
+        dependency: iosdk_types::Key,
+    },
 }

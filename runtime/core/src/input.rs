@@ -47,45 +47,90 @@ pub enum Input {
     Submit(Draft),
     /// Creates an actor that this process owns. `draft.target` is ignored; `draft.returns` is 1: that object *is* the actor's
     /// reference count (a handle anywhere is a reference to it). Answered by `Effect::ActorOpened`, then `Submitted`.
-    CreateActor { spec: ActorSpec, draft: Draft },
+    CreateActor {
+        spec: ActorSpec,
+        draft: Draft,
+    },
     /// A handle arrived here from elsewhere: `object` is the local key of its counting reference. Answered by `ActorOpened`;
     /// the same actor twice gives the same key.
-    AdoptActor { actor: iosdk_types::ActorId, object: Key },
+    AdoptActor {
+        actor: iosdk_types::ActorId,
+        object: Key,
+    },
     /// Stores a value. Answered by `Effect::Opened` with one handle held.
     Put(NewValue),
     /// One more handle of this object in this process.
-    Retain { object: Key },
+    Retain {
+        object: Key,
+    },
     /// One handle less.
-    Release { object: Key },
+    Release {
+        object: Key,
+    },
     /// A descriptor that reached this process outside any message of ours (a pickle a user carried here). The object is
     /// held as a borrower that registers itself. Answered by `Opened` with one handle held.
-    Adopt { reference: RefDescriptor },
+    Adopt {
+        reference: RefDescriptor,
+    },
     /// Somebody waits for this object: fetch it if it is borrowed, and say `Ready` with this waiter when it is there.
     /// Already there: says so at once.
-    Watch { object: Key, waiter: u32 },
+    Watch {
+        object: Key,
+        waiter: u32,
+    },
     /// The waiter gave up.
-    Unwatch { object: Key, waiter: u32 },
+    Unwatch {
+        object: Key,
+        waiter: u32,
+    },
     /// `cancel(ref)`. `force` asks the executor to kill itself.
-    Cancel { object: Key, force: bool },
-    KillActor { actor: Key },
+    Cancel {
+        object: Key,
+        force: bool,
+    },
+    KillActor {
+        actor: Key,
+    },
 
     // Execution of others' calls in this process.
     /// The body ended. One value per return (or one error for all of them).
-    Executed { call: Key, status: ReplyStatus, ran_ns: u32, values: SmallVec<[NewValue; 1]> },
+    Executed {
+        call: Key,
+        status: ReplyStatus,
+        ran_ns: u32,
+        values: SmallVec<[NewValue; 1]>,
+    },
     /// The shell lost the claim of a call it took: the caller has it back.
-    ClaimLost { call: Key },
+    ClaimLost {
+        call: Key,
+    },
     /// The constructor raised or the actor asked to end; queued calls of this process are answered `NotStarted`.
-    ActorEnds { cause: ActorDeath },
+    ActorEnds {
+        cause: ActorDeath,
+    },
 
     // The world.
-    FromPeer { from: Address, message: PeerMessage },
+    FromPeer {
+        from: Address,
+        message: PeerMessage,
+    },
     FromRaylet(RayletToProcess),
     /// The lane to this peer has room again (after a push was refused).
-    LaneOpen { peer: Address },
+    LaneOpen {
+        peer: Address,
+    },
     /// The peer's lane broke a rule and was closed: treat it like a death that nobody can explain.
-    LanePoisoned { peer: Address },
+    LanePoisoned {
+        peer: Address,
+    },
     /// Answer to `Effect::JudgeClaims`: for each in-flight call of the dead peer, whether it surely never started.
-    Judged { peer: Address, never_started: Vec<u64> },
+    Judged {
+        peer: Address,
+        never_started: Vec<u64>,
+    },
     /// Answer to `Effect::Retract`: true when the caller won the word.
-    Retracted { task: Key, won: bool },
+    Retracted {
+        task: Key,
+        won: bool,
+    },
 }

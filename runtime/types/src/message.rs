@@ -22,7 +22,10 @@ pub const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActorDeath {
     /// Its constructor raised.
-    InitFailed { #[serde(with = "serde_bytes")] error: Vec<u8> },
+    InitFailed {
+        #[serde(with = "serde_bytes")]
+        error: Vec<u8>,
+    },
     /// `kill(handle)`.
     Killed,
     /// The last handle anywhere went away.
@@ -33,7 +36,9 @@ pub enum ActorDeath {
     OwnerDied(Death),
     NodeDied,
     /// No node of the cluster can ever hold it.
-    Infeasible { why: String },
+    Infeasible {
+        why: String,
+    },
     /// It called `exit_actor()`.
     Exited,
 }

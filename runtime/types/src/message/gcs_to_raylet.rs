@@ -7,13 +7,35 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GcsToRaylet {
-    Joined { version: u32 },
-    DriverAccepted { process: Address, job: JobId },
+    Joined {
+        version: u32,
+    },
+    DriverAccepted {
+        process: Address,
+        job: JobId,
+    },
     /// Lease a process of its own to this actor. Repeated after a reconnect; a raylet that has it says so again.
-    StartActor { spec: ActorSpec },
+    StartActor {
+        spec: ActorSpec,
+    },
     /// End its process and say `ActorEnded` with this cause.
-    StopActor { actor: ActorId, cause: ActorDeath },
-    ActorAlive { actor: ActorId, address: Address, watcher: Address },
-    ActorDead { actor: ActorId, cause: ActorDeath, watcher: Address },
-    Answer { request: u64, asker: Address, answer: Answer },
+    StopActor {
+        actor: ActorId,
+        cause: ActorDeath,
+    },
+    ActorAlive {
+        actor: ActorId,
+        address: Address,
+        watcher: Address,
+    },
+    ActorDead {
+        actor: ActorId,
+        cause: ActorDeath,
+        watcher: Address,
+    },
+    Answer {
+        request: u64,
+        asker: Address,
+        answer: Answer,
+    },
 }

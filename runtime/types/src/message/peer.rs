@@ -86,23 +86,49 @@ pub struct WireReply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerMessage {
     /// Names a function, class or method on this lane. Comes before its first call.
-    Define { function: u32, payload: Payload },
+    Define {
+        function: u32,
+        payload: Payload,
+    },
     Call(WireCall),
     Reply(WireReply),
     /// Borrower to owner: "send me the value when there is one". `token` is the borrower's own key for it.
-    Fetch { object: RefDescriptor, token: u64 },
+    Fetch {
+        object: RefDescriptor,
+        token: u64,
+    },
     /// Owner to borrower. `None`: the owner does not know the object (any more).
-    Value { token: u64, value: Option<WireValue> },
+    Value {
+        token: u64,
+        value: Option<WireValue>,
+    },
     /// To the owner, from a process that was handed a reference by somebody else: "count me as a borrower".
-    Register { object: RefDescriptor, token: u64 },
+    Register {
+        object: RefDescriptor,
+        token: u64,
+    },
     /// Owner's answer; `known` is false when the object is gone.
-    Registered { token: u64, known: bool },
+    Registered {
+        token: u64,
+        known: bool,
+    },
     /// To the owner: "of the times this was lent to me, `times` are over".
-    Return { object: RefDescriptor, times: u32 },
+    Return {
+        object: RefDescriptor,
+        times: u32,
+    },
     /// To the lender (not the owner): "I am registered; your loan is over". `times` loans of this object.
-    LendAck { object: RefDescriptor, times: u32 },
+    LendAck {
+        object: RefDescriptor,
+        times: u32,
+    },
     /// To the holder of an allocation: "its owner needs it no more".
-    Free { extent: Extent },
+    Free {
+        extent: Extent,
+    },
     /// To the executor: stop this call of mine if it runs (queued ones are retracted by claim).
-    Cancel { key: u64, force: bool },
+    Cancel {
+        key: u64,
+        force: bool,
+    },
 }

@@ -9,29 +9,67 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProcessToRaylet {
     /// First on every connection.
-    Hello { version: u32, pid: i32 },
+    Hello {
+        version: u32,
+        pid: i32,
+    },
     /// "I have work for `want` leases of this class, those I hold included."
-    Demand { class: u32, spec: ClassSpec, want: u32 },
+    Demand {
+        class: u32,
+        spec: ClassSpec,
+        want: u32,
+    },
     /// The lease's worker is idle again (`worker_usable`) or must not be used again.
-    ReturnLease { lease: u64, worker_usable: bool },
+    ReturnLease {
+        lease: u64,
+        worker_usable: bool,
+    },
     /// "Open lanes between this process and me."
-    Connect { peer: Address },
-    CreateActor { spec: ActorSpec },
+    Connect {
+        peer: Address,
+    },
+    CreateActor {
+        spec: ActorSpec,
+    },
     /// "Tell me where it is, and tell me when that changes."
-    ResolveActor { actor: ActorId },
-    KillActor { actor: ActorId, no_restart: bool },
+    ResolveActor {
+        actor: ActorId,
+    },
+    KillActor {
+        actor: ActorId,
+        no_restart: bool,
+    },
     /// From the actor's own process: the constructor returned (None), or the actor ends for this reason.
-    ActorState { actor: ActorId, ended: Option<ActorDeath> },
+    ActorState {
+        actor: ActorId,
+        ended: Option<ActorDeath>,
+    },
     /// "I have drained the dying process's lanes and passed on what they implied."
-    DeadAck { peer: Address },
+    DeadAck {
+        peer: Address,
+    },
     /// "In these extents of the dead holder lie objects of mine." Answers `PeerDead`, once, empty or not.
-    Claims { holder: Address, extents: Vec<u64> },
+    Claims {
+        holder: Address,
+        extents: Vec<u64>,
+    },
     /// "Nothing of mine is left in this extent of a dead holder."
-    Unclaim { holder: Address, extent: u64 },
+    Unclaim {
+        holder: Address,
+        extent: u64,
+    },
     /// "I need this many bytes of arena." Answered when there is room, or refused.
-    ExtentRequest { request: u64, bytes: u64 },
-    ExtentReturn { offset: u64 },
-    Query { request: u64, query: Query },
+    ExtentRequest {
+        request: u64,
+        bytes: u64,
+    },
+    ExtentReturn {
+        offset: u64,
+    },
+    Query {
+        request: u64,
+        query: Query,
+    },
     /// From the driver: end the cluster that `init` started. Logs are flushed before the connection closes.
     Shutdown,
 }

@@ -19,29 +19,71 @@ pub enum RayletToProcess {
         infeasible_waits: bool,
     },
     /// A worker is yours until you return the lease or either of you dies.
-    Granted { class: u32, lease: u64, worker: Address },
+    Granted {
+        class: u32,
+        lease: u64,
+        worker: Address,
+    },
     /// Others wait: take back what has not started, give the lease back when the running call ends.
-    Reclaim { lease: u64 },
+    Reclaim {
+        lease: u64,
+    },
     /// No node can ever run this class.
-    Infeasible { class: u32, why: String },
+    Infeasible {
+        class: u32,
+        why: String,
+    },
     /// Lanes are open both ways. Comes with one descriptor: the peer's mailbox.
     /// `lane_in` is mine (the peer writes), `lane_out` is in the peer's mailbox (I write).
-    Attach { peer: Address, pid: i32, lane_in: u32, lane_out: u32 },
+    Attach {
+        peer: Address,
+        pid: i32,
+        lane_in: u32,
+        lane_out: u32,
+    },
     /// `Connect` to a process that is gone.
-    NoSuchPeer { peer: Address, death: Option<Death> },
+    NoSuchPeer {
+        peer: Address,
+        death: Option<Death>,
+    },
     /// Drain its lanes once more, pass on what that implies, answer `DeadAck`.
-    PeerDying { peer: Address },
+    PeerDying {
+        peer: Address,
+    },
     /// All others have drained: judge what is left. Answer `Claims`.
-    PeerDead { peer: Address, death: Death },
-    ActorAlive { actor: ActorId, address: Address },
-    ActorDead { actor: ActorId, cause: ActorDeath },
-    ExtentGranted { request: u64, offset: u64, bytes: u64 },
-    ExtentRefused { request: u64, report: StoreReport },
-    Answer { request: u64, answer: Answer },
+    PeerDead {
+        peer: Address,
+        death: Death,
+    },
+    ActorAlive {
+        actor: ActorId,
+        address: Address,
+    },
+    ActorDead {
+        actor: ActorId,
+        cause: ActorDeath,
+    },
+    ExtentGranted {
+        request: u64,
+        offset: u64,
+        bytes: u64,
+    },
+    ExtentRefused {
+        request: u64,
+        report: StoreReport,
+    },
+    Answer {
+        request: u64,
+        answer: Answer,
+    },
     /// Output of workers, for the driver to print.
-    Log { lines: Vec<LogLine> },
+    Log {
+        lines: Vec<LogLine>,
+    },
     /// End now, gracefully.
-    Exit { reason: String },
+    Exit {
+        reason: String,
+    },
 }
 
 /// One line of a worker's output.
