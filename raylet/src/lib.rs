@@ -1,1 +1,29 @@
-//! iosdk-raylet.
+//! The node daemon: one thread that drives the raylet machine and acts for it. It owns the processes of its node, their
+//! mailboxes and output, and the arena; it never reads what users send each other.
+
+mod children;
+mod closing;
+mod config;
+mod connection;
+mod deaths;
+mod driver_log;
+mod effects;
+mod family;
+mod fork_server;
+mod gcs_link;
+pub mod hardware;
+mod inherited;
+mod log_file;
+mod node;
+mod output;
+mod poll;
+mod process;
+mod session;
+mod signals;
+mod watch;
+
+pub use config::Config;
+pub use gcs_link::{GcsEvent, GcsLink};
+pub use inherited::control_socket;
+pub use node::{SignalsTaken, Start, run};
+pub use session::Session;

@@ -41,6 +41,12 @@ pub enum Effect {
         offset: u64,
         bytes: u64,
     },
+    /// The holder of this extent is dead and nobody owns anything in it: say `Input::Unpinned` once no live process's pin row
+    /// points into it. All who could make a new view have judged the death before, so pins only go away.
+    WatchPins {
+        offset: u64,
+        bytes: u64,
+    },
     /// A driver left or asked for it: end every process, flush logs, end the daemon.
     ShutDown,
 }

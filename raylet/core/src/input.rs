@@ -37,4 +37,8 @@ pub enum Input {
     Status {
         blocked: Vec<Address>,
     },
+    /// Answer to `Effect::WatchPins`: no live process looks into this extent (any more).
+    Unpinned {
+        offset: u64,
+    },
 }

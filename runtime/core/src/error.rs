@@ -1,14 +1,14 @@
 //! Errors that the machine itself decides on, as data. The shell turns each into the exception the user sees.
 
 use iosdk_types::message::ActorDeath;
-use iosdk_types::{ActorId, Address, Attempt, Death, ObjectId, TaskId};
+use iosdk_types::{ActorId, Address, Attempt, Death, Key, ObjectId, TaskId};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalError {
     /// The process running the task died and no retry is left. `function` key names it in the shell.
     WorkerCrashed {
         task: TaskId,
-        function: u32,
+        function: Key,
         attempts: Vec<Attempt>,
     },
     ActorDied {
@@ -29,13 +29,13 @@ pub enum LocalError {
     },
     Infeasible {
         task: TaskId,
-        function: u32,
+        function: Key,
         why: String,
     },
     /// `deps[index]` failed; its error payload becomes the cause.
     DependencyFailed {
         task: TaskId,
-        function: u32,
-        dependency: iosdk_types::Key,
+        function: Key,
+        dependency: Key,
     },
 }

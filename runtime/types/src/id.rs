@@ -90,6 +90,11 @@ impl ActorId {
         Self::derive([0xff; 12], job)
     }
 
+    /// False for the actor part of a task that belongs to none.
+    pub fn is_actor(&self) -> bool {
+        self.0[..12] != [0xff; 12]
+    }
+
     pub fn job(&self) -> JobId {
         JobId([self.0[12], self.0[13], self.0[14], self.0[15]])
     }

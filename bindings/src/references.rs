@@ -1,0 +1,74 @@
+//! References inside values. While a value is pickled, each `ObjectRef` in it notes itself in a table of the thread and leaves
+//! only its index in the pickle; while it is loaded, the index finds the reference again. So nobody unpickles to count.
+
+use crate::object_ref::{Handle, ObjectRef};
+use crate::session;
+use iosdk_types::{Key, RefDescriptor};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+use std::cell::RefCell;
+
+thread_local! {
+    /// A stack, since a custom `__reduce__` may itself put or call.
+    static DUMPING: RefCell<Vec<Vec<Key>>> = const { RefCell::new(Vec::new()) };
+    static LOADING: RefCell<Vec<Vec<Key>>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(crate) fn while_dumping<T>(run: impl FnOnce() -> PyResult<T>) -> PyResult<(T, Vec<Key>)> {
+    DUMPING.with_borrow_mut(|stack| stack.push(Vec::new()));
+    let result = run();
+    let noted = DUMPING.with_borrow_mut(Vec::pop).unwrap_or_default();
+    Ok((result?, noted))
+}
+
+pub(crate) fn while_loading<T>(contains: &[Key], run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    if contains.is_empty() {
+        // An index in the pickle would then find nothing, whatever an outer load has noted.
+        LOADING.with_borrow_mut(|stack| stack.push(Vec::new()));
+    } else {
+        LOADING.with_borrow_mut(|stack| stack.push(contains.to_vec()));
+    }
+    let result = run();
+    LOADING.with_borrow_mut(Vec::pop);
+    result
+}
+
+/// What a reference leaves in a pickle: its index inside a value of ours, itself in anybody else's.
+pub(crate) fn reduce<'py>(py: Python<'py>, reference: &ObjectRef) -> PyResult<Bound<'py, PyTuple>> {
+    let module = py.import("iosdk._core")?;
+    let noted = DUMPING.with_borrow_mut(|stack| {
+        stack.last_mut().map(|table| {
+            table.push(reference.handle.key());
+            table.len() - 1
+        })
+    });
+    match noted {
+        Some(index) => (module.getattr("_inside")?, (index,)).into_pyobject(py),
+        None => {
+            // Carried out of band: the bytes may be loaded any number of times, so the object stays for the session.
+            reference.handle.process().pin_for_session(reference.handle.key());
+            let bytes = PyBytes::new(py, &reference.handle.descriptor().to_bytes());
+            (module.getattr("_carried")?, (bytes,)).into_pyobject(py)
+        }
+    }
+}
+
+#[pyfunction]
+pub(crate) fn _inside(index: usize) -> PyResult<ObjectRef> {
+    let key = LOADING.with_borrow(|stack| stack.last().and_then(|table| table.get(index).copied()));
+    let key = key.ok_or_else(|| PyRuntimeError::new_err("a reference outside the value it was stored in cannot be loaded"))?;
+    let process = session::current()?;
+    let handle = Handle::retain(process, key).ok_or_else(|| PyRuntimeError::new_err("the reference's object is gone"))?;
+    Ok(ObjectRef { handle })
+}
+
+#[pyfunction]
+pub(crate) fn _carried(descriptor: &[u8]) -> PyResult<ObjectRef> {
+    let bytes: &[u8; RefDescriptor::WIDTH] =
+        descriptor.try_into().map_err(|_| PyRuntimeError::new_err("not a pickled ObjectRef: its descriptor has the wrong length"))?;
+    let process = session::current()?;
+    let key = process.adopt(RefDescriptor::from_bytes(bytes));
+    let handle = Handle::own(process, key).ok_or_else(|| PyRuntimeError::new_err("the reference's object is gone"))?;
+    Ok(ObjectRef { handle })
+}

@@ -1,0 +1,1 @@
+"""Stands in for the library that the fork server imports; these workers pickle nothing."""

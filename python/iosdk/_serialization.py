@@ -1,0 +1,125 @@
+"""Values to bytes and back, for what the Rust side cannot do alone: cloudpickle, protocol 5, large buffers out of band.
+
+`dumps` and `loads` are called by the Rust side. References inside values register themselves through their own
+`__reduce__`. All buffers stay outside the pickle: large ones are read in place by whoever gets the value, and arrays
+made from them, large or small, are read-only.
+"""
+
+from __future__ import annotations
+
+import sys
+from pickle import PickleBuffer
+from pickle import loads as _loads
+
+from iosdk import exceptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PROTOCOL = 5
+
+DEFINITION_WARN_BYTES = 10 * 1024 * 1024
+DEFINITION_MAX_BYTES = 100 * 1024 * 1024
+
+
+class CouldNotSerialize(TypeError):
+    """A value that cannot be pickled; the text names the part that cannot. `subject` says what the value was."""
+
+    def __init__(self, value: object, problem: BaseException, culprit: str) -> None:
+        self.value, self.problem, self.culprit = value, problem, culprit
+        super().__init__(self._text("the argument", value, " for a task or actor"))
+
+    def _text(self, subject: str, value: object, rest: str) -> str:
+        from iosdk._culprit import shown
+
+        return f"Could not serialize {subject} {shown(value)}{rest}: {self.problem}\n{self.culprit}"
+
+    def about(self, subject: str) -> TypeError:
+        """The same as a plain `TypeError` whose text speaks of `subject`, e.g. "the put value"."""
+        error = TypeError(self._text(subject, self.value, ""))
+        error.__cause__ = self.problem
+        return error.with_traceback(self.__traceback__)
+
+    def __reduce__(self) -> tuple[type[TypeError], tuple[str]]:
+        return TypeError, (str(self),)
+
+
+def dumps(value: object) -> tuple[bytes, list[PickleBuffer]]:
+    """`value` as a pickle and the buffers left out of it. Raises `CouldNotSerialize` (a `TypeError`)."""
+    buffers: list[PickleBuffer] = []
+    try:
+        ndarray: Any = getattr(sys.modules.get("numpy"), "ndarray", None)
+        if type(value) is ndarray and not value.dtype.hasobject:  # type: ignore[attr-defined]
+            # Nothing in it needs cloudpickle, and the C pickler is three times as fast for small arrays.
+            from _pickle import dumps as plain_dumps
+
+            return plain_dumps(value, PROTOCOL, buffer_callback=buffers.append), buffers
+        return _cloud_dumps(value, buffers.append), buffers
+    except (exceptions.RayError, MemoryError):
+        raise  # a `__reduce__` that uses the runtime itself, or nothing that the value is to blame for
+    except Exception as problem:
+        raise _explain(value, problem) from problem
+
+
+def _cloud_dumps(value: object, buffer_callback: Any) -> bytes:
+    import cloudpickle
+
+    return cloudpickle.dumps(value, protocol=PROTOCOL, buffer_callback=buffer_callback)  # type: ignore[no-any-return]
+
+
+def loads(data: bytes | memoryview, buffers: list[Any]) -> Any:
+    """The value of `dumps`. `buffers`: bytes-like objects in the order `dumps` gave them."""
+    return _loads(data, buffers=buffers)
+
+
+def dumps_definition(value: object, kind: str, name: str, module: str) -> bytes:
+    """A function or class as bytes. `kind`: "remote function" or "actor". Raises `TypeError` when something it refers
+    to cannot be pickled, `ValueError` when it is too large; warns when it is large."""
+    try:
+        pickled: bytes = _cloud_dumps(value, None)
+    except Exception as problem:
+        from iosdk._culprit import find
+
+        what = "function" if kind == "remote function" else "actor class"
+        raise TypeError(
+            f"Could not serialize the {what} {module}.{name}: {problem}\n{find(value, name)}\n"
+            "Make it inside the function or the constructor, or give it as an argument."
+        ) from problem
+    _check_size(len(pickled), kind, name)
+    return pickled
+
+
+def _check_size(size: int, kind: str, name: str) -> None:
+    import os
+
+    limit = int(os.environ.get("FUNCTION_SIZE_ERROR_THRESHOLD", DEFINITION_MAX_BYTES))
+    advice = (
+        "check that it does not capture a large array or other object; store that with put() and pass the reference"
+    )
+    mib = size / 2**20
+    if size > limit:
+        raise ValueError(f"The {kind} {name} is too large ({mib:.0f} MiB > {limit / 2**20:.0f} MiB): {advice}.")
+    if size > DEFINITION_WARN_BYTES:
+        import warnings
+
+        warnings.warn(f"The {kind} {name} is very large ({mib:.0f} MiB): {advice}.", stacklevel=4)
+
+
+def _explain(value: object, problem: BaseException) -> CouldNotSerialize:
+    """Speaks of the one argument that fails rather than of all of them."""
+    from iosdk._culprit import find, pickles
+
+    for part in _arguments(value):
+        if not pickles(part):
+            return CouldNotSerialize(part, problem, find(part, "it"))
+    return CouldNotSerialize(value, problem, find(value, "it"))
+
+
+def _arguments(value: object) -> list[object]:
+    """The arguments of a call: the Rust side gives them as `args` or `(args, kwargs)`."""
+    if type(value) is not tuple:
+        return []
+    if len(value) == 2 and type(value[0]) is tuple and type(value[1]) is dict:
+        return [*value[0], *value[1].values()]
+    return list(value)

@@ -1,0 +1,191 @@
+//! Who is here: drivers and workers, from admission to death.
+
+use crate::{Effect, Raylet};
+use iosdk_types::message::{RayletToGcs, RayletToProcess, VERSION};
+use iosdk_types::{ActorId, Address, JobId, Map, Time};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Known, not welcomed yet.
+    Starting,
+    Driver,
+    Idle,
+    Leased(u64),
+    Actor(ActorId),
+    /// Told to end; its death is awaited.
+    Ending,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: Option<i32>,
+    /// A driver's namespace; `None` for workers.
+    pub(crate) driver: Option<String>,
+    pub(crate) job: Option<JobId>,
+    pub(crate) said_hello: bool,
+    pub(crate) phase: Phase,
+    /// SIGKILL was asked for.
+    pub(crate) killed: bool,
+    /// We told it to end (whatever way).
+    pub(crate) intended: bool,
+}
+
+impl Process {
+    pub(crate) fn is_member(&self) -> bool {
+        self.phase != Phase::Starting
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Processes {
+    pub(crate) live: Map<u32, Process>,
+    /// Number of the next process; never used twice.
+    next: u32,
+    /// The job that workers belong to: that of the first driver.
+    pub(crate) job: Option<JobId>,
+}
+
+impl Processes {
+    pub(crate) fn add(&mut self, driver: Option<String>, pid: Option<i32>) -> u32 {
+        let number = self.next;
+        self.next += 1;
+        let process = Process {
+            pid,
+            driver,
+            job: None,
+            said_hello: false,
+            phase: Phase::Starting,
+            killed: false,
+            intended: false,
+        };
+        self.live.insert(number, process);
+        number
+    }
+
+    pub(crate) fn phase(&self, number: u32) -> Option<Phase> {
+        self.live.get(&number).map(|process| process.phase)
+    }
+}
+
+impl Raylet {
+    pub(crate) fn address(&self, number: u32) -> Address {
+        Address { node: self.config.node, epoch: self.config.epoch, process: number }
+    }
+
+    /// The live process behind an address; `None` for the dead, the unknown and those of other nodes or incarnations.
+    pub(crate) fn live(&self, address: Address) -> Option<u32> {
+        let ours = address.node == self.config.node && address.epoch == self.config.epoch;
+        (ours && self.processes.live.contains_key(&address.process)).then_some(address.process)
+    }
+
+    pub(crate) fn say(&self, to: u32, message: RayletToProcess, out: &mut Vec<Effect>) {
+        out.push(Effect::ToProcess { to: self.address(to), message });
+    }
+
+    pub(crate) fn driver_connected(&mut self, pid: i32, namespace: String, out: &mut Vec<Effect>) {
+        let number = self.processes.add(Some(namespace.clone()), Some(pid));
+        let process = self.address(number);
+        out.push(Effect::AdmitDriver { process });
+        self.tell_gcs(RayletToGcs::DriverJoined { process, namespace }, out);
+        self.pool.open = true;
+    }
+
+    pub(crate) fn driver_accepted(&mut self, now: Time, process: Address, job: JobId, out: &mut Vec<Effect>) {
+        let Some(number) = self.live(process) else { return };
+        let Some(driver) = self.processes.live.get_mut(&number).filter(|process| process.driver.is_some()) else {
+            return;
+        };
+        driver.job = Some(job);
+        self.welcome(now, number, out);
+        if self.processes.job.is_none() {
+            self.processes.job = Some(job);
+            let waiting: Vec<u32> = self.processes.live.keys().copied().filter(|other| *other != number).collect();
+            for other in waiting {
+                self.welcome(now, other, out);
+            }
+        }
+    }
+
+    pub(crate) fn hello(&mut self, now: Time, number: u32, version: u32, pid: i32, out: &mut Vec<Effect>) {
+        let Some(process) = self.processes.live.get_mut(&number) else { return };
+        if process.phase == Phase::Ending {
+            return;
+        }
+        process.pid.get_or_insert(pid);
+        if version != VERSION && version.checked_add(1) != Some(VERSION) {
+            let reason = format!("protocol version {version} does not fit the cluster's, {VERSION}");
+            if process.driver.is_none() {
+                self.fork_failed(now, number, reason.clone(), out);
+            }
+            self.end_process(number, true, reason, out);
+            return;
+        }
+        if process.said_hello && process.is_member() {
+            // Repeated: say it again, change nothing.
+            self.say_welcome(number, out);
+            return;
+        }
+        process.said_hello = true;
+        self.welcome(now, number, out);
+    }
+
+    /// Makes it a member once it said hello and its job is known.
+    fn welcome(&mut self, now: Time, number: u32, out: &mut Vec<Effect>) {
+        let job = self.processes.job;
+        let Some(process) = self.processes.live.get_mut(&number) else { return };
+        if !process.said_hello || process.phase != Phase::Starting {
+            return;
+        }
+        if process.driver.is_some() {
+            if process.job.is_none() {
+                return;
+            }
+            process.phase = Phase::Driver;
+        } else {
+            if job.is_none() {
+                return;
+            }
+            process.job = job;
+            process.phase = Phase::Idle;
+            self.pool.worker_ready(number, now);
+        }
+        self.lanes.admit(number);
+        self.say_welcome(number, out);
+    }
+
+    fn say_welcome(&self, number: u32, out: &mut Vec<Effect>) {
+        let Some(job) = self.processes.live.get(&number).and_then(|process| process.job) else { return };
+        let message = RayletToProcess::Welcome {
+            version: VERSION,
+            address: self.address(number),
+            node: self.config.node_id,
+            job,
+            session: self.config.session.clone(),
+            session_dir: self.config.session_dir.clone(),
+            node_ip: self.config.node_ip.clone(),
+            arena_limit: self.config.arena_limit,
+            infeasible_waits: self.config.infeasible_waits,
+        };
+        self.say(number, message, out);
+    }
+
+    /// Ends a process: a polite word and time to leave, or at once. What it holds stays held until it is dead.
+    /// A driver is somebody's program: it is told, never killed.
+    pub(crate) fn end_process(&mut self, number: u32, graceful: bool, reason: String, out: &mut Vec<Effect>) {
+        let to = self.address(number);
+        let Some(process) = self.processes.live.get_mut(&number) else { return };
+        if process.killed || (graceful && process.phase == Phase::Ending) {
+            return;
+        }
+        process.phase = Phase::Ending;
+        process.intended = true;
+        self.pool.forget(number);
+        if graceful || process.driver.is_some() {
+            out.push(Effect::ToProcess { to, message: RayletToProcess::Exit { reason } });
+        }
+        if process.driver.is_none() {
+            process.killed = !graceful;
+            out.push(Effect::Kill { process: to, graceful });
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the raylet machine, in the words of a node: drivers, workers, demands, grants, deaths, extents.
+
+mod actors;
+mod deaths;
+mod leases;
+mod store;
+mod walk;
+mod world;

@@ -1,0 +1,35 @@
+//! `cancel(ref)`: what has not started never does, what runs is interrupted by its executor.
+//!
+//! Only the owner's own references: a cancel of a borrowed one is not forwarded to its owner yet and does nothing.
+
+use crate::planted::Bug;
+use crate::tasks::Phase;
+use crate::{Effect, LocalError, Owner};
+use iosdk_types::Key;
+use iosdk_types::message::peer::CallKind;
+
+impl Owner {
+    pub(crate) fn cancel(&mut self, object: Key, force: bool, out: &mut Vec<Effect>) {
+        let Some(key) = self.objects.get(object).and_then(|object| object.task()) else { return };
+        let double = self.has_bug(Bug::DoubleFinish);
+        let Some(task) = self.tasks.live.get_mut(key) else { return };
+        // An actor is ended by killing it, not by cancelling its birth.
+        if !matches!(task.kind, CallKind::Task | CallKind::Method) {
+            return;
+        }
+        let error = LocalError::Cancelled { task: task.id };
+        match task.phase {
+            Phase::Waiting { .. } | Phase::Queued => self.fail(key, error, out),
+            Phase::Pushed { .. } => {
+                task.cancelled = Some(force || task.cancelled == Some(true));
+                if double {
+                    let objects = task.returns.to_vec();
+                    out.push(Effect::MakeError { objects, error });
+                    self.tasks.ended += 1;
+                }
+                self.retract(key, out);
+            }
+            Phase::Failing { .. } => {}
+        }
+    }
+}

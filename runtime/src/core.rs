@@ -1,0 +1,135 @@
+//! What the owner lock guards: the machine, its payloads, the links to peers, and who waits. The lock is a leaf: under it no
+//! other lock but the heap's, no interpreter, and no system call but a wake.
+
+use crate::link::Links;
+use crate::payload::Payloads;
+use crate::wait::Waiters;
+use iosdk_runtime_core::{Effect, Input, Owner};
+use iosdk_store::Store;
+use iosdk_types::message::{Answer, ProcessToRaylet, StoreReport};
+use iosdk_types::{ActorId, Key, Machine, Map, ResourceSet, Set, Time};
+use std::sync::Arc;
+
+/// What the machine asked for that must happen outside the lock.
+pub(crate) enum After {
+    Interrupt { call: Key, force: bool },
+}
+
+pub(crate) enum Reply {
+    Pending,
+    Extent { offset: u64, bytes: u64 },
+    Refused(StoreReport),
+    Answer(Answer),
+}
+
+pub(crate) struct Core {
+    pub(crate) owner: Owner,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) payloads: Payloads,
+    pub(crate) links: Links,
+    pub(crate) outbox: Vec<ProcessToRaylet>,
+    pub(crate) waiters: Waiters,
+    pub(crate) after: Vec<After>,
+    pub(crate) replies: Map<u64, Reply>,
+    pub(crate) next_request: u64,
+    /// Set once the control socket is gone or the process left.
+    pub(crate) closed: bool,
+    /// Why this process should end.
+    pub(crate) exit: Option<String>,
+    /// Answers to the local API, taken by whoever stepped.
+    pub(crate) submitted: Option<(Key, Key)>,
+    pub(crate) opened: Option<Key>,
+    pub(crate) actor_opened: Option<Key>,
+    /// Bytes of a message while it is read or written.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) scratch_out: Vec<u8>,
+    /// Rows of the pin table that count no more.
+    pub(crate) dead: Set<u32>,
+    pub(crate) store: Arc<Store>,
+    /// Names of definitions and class names of actors, for errors.
+    pub(crate) names: Map<u64, String>,
+    pub(crate) actor_names: Map<ActorId, String>,
+    pub(crate) resource_classes: Vec<ResourceSet>,
+    /// Class keys of the machine by (resource class, depth).
+    pub(crate) classes: Map<(u32, u32), Key>,
+    /// Stamps by object index, for finding duplicates without a set.
+    pub(crate) stamps: Vec<u32>,
+    pub(crate) stamp: u32,
+}
+
+impl Core {
+    pub(crate) fn new(owner: Owner, links: Links, store: Arc<Store>) -> Self {
+        Self {
+            owner,
+            effects: Vec::new(),
+            payloads: Payloads::default(),
+            links,
+            outbox: Vec::new(),
+            waiters: Waiters::default(),
+            after: Vec::new(),
+            replies: Map::new(),
+            next_request: 0,
+            closed: false,
+            exit: None,
+            submitted: None,
+            opened: None,
+            actor_opened: None,
+            scratch: Vec::new(),
+            scratch_out: Vec::new(),
+            dead: Set::new(),
+            store,
+            names: Map::new(),
+            actor_names: Map::new(),
+            resource_classes: Vec::new(),
+            classes: Map::new(),
+            stamps: Vec::new(),
+            stamp: 0,
+        }
+    }
+
+    /// Something is outstanding that the event thread must look after when nobody else does.
+    pub(crate) fn is_active(&self) -> bool {
+        self.owner.in_flight() > 0 || self.links.has_backlog() || self.owner.deadline().is_some()
+    }
+
+    pub(crate) fn answer(&mut self, request: u64, reply: Reply) {
+        // A request that was given up is not waited for any more; an extent that came too late goes back.
+        match self.replies.get_mut(&request) {
+            Some(pending) => *pending = reply,
+            None => {
+                if let Reply::Extent { offset, .. } = reply {
+                    self.outbox.push(ProcessToRaylet::ExtentReturn { offset });
+                }
+            }
+        }
+    }
+
+    pub(crate) fn step(&mut self, now: Time, input: Input) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.owner.step(now, input, &mut effects);
+        self.perform_all(now, effects);
+    }
+
+    pub(crate) fn tick(&mut self, now: Time) {
+        if self.owner.deadline().is_some_and(|deadline| deadline <= now) {
+            let mut effects = std::mem::take(&mut self.effects);
+            self.owner.tick(now, &mut effects);
+            self.perform_all(now, effects);
+        }
+    }
+
+    /// Performing an effect may step the machine again (a retraction that was lost, a judgement); what that asks for comes
+    /// right after.
+    pub(crate) fn perform_all(&mut self, now: Time, mut effects: Vec<Effect>) {
+        for effect in effects.drain(..) {
+            self.perform(now, effect);
+        }
+        if self.effects.capacity() < effects.capacity() {
+            self.effects = effects;
+        }
+    }
+
+    pub(crate) fn name_of(&self, function: Key) -> String {
+        self.names.get(&function.0).cloned().unwrap_or_else(|| "an unknown function".to_owned())
+    }
+}

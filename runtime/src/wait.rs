@@ -1,0 +1,236 @@
+//! Waiting. Of the threads that wait, one leads: it sleeps on the doorbell and drives the machine; the others park. A leader
+//! that leaves with its answer promotes another. A lost wake-up is a delay, never a hang: every sleep has an end.
+
+use crate::core::Core;
+use crate::process::Process;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a sleeping thread goes without looking at signals.
+const SLICE: Duration = Duration::from_millis(100);
+/// With nothing outstanding a worker's main thread sleeps this long before it looks again.
+const IDLE_SLICE: Duration = Duration::from_secs(5);
+/// With the interpreter's lock held, only this long.
+const BRIEF: Duration = Duration::from_micros(5);
+
+#[derive(Default)]
+pub(crate) struct Parker {
+    woken: Mutex<bool>,
+    condition: Condvar,
+}
+
+impl Parker {
+    fn park(&self, timeout: Duration) {
+        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut woken, _) =
+            self.condition.wait_timeout_while(woken, timeout, |woken| !*woken).unwrap_or_else(PoisonError::into_inner);
+        *woken = false;
+    }
+
+    pub(crate) fn unpark(&self) {
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.condition.notify_one();
+    }
+}
+
+struct Waiter {
+    missing: usize,
+    stops_at_error: bool,
+    parker: Option<Arc<Parker>>,
+}
+
+/// Who waits for objects, by the numbers the machine knows them under.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    slots: Vec<Option<Waiter>>,
+    free: Vec<u32>,
+    pub(crate) has_leader: bool,
+    parked: Vec<Arc<Parker>>,
+}
+
+impl Waiters {
+    pub(crate) fn open(&mut self, missing: usize, stops_at_error: bool) -> u32 {
+        let waiter = Some(Waiter { missing, stops_at_error, parker: None });
+        if let Some(index) = self.free.pop() {
+            self.slots[index as usize] = waiter;
+            return index;
+        }
+        self.slots.push(waiter);
+        (self.slots.len() - 1) as u32
+    }
+
+    /// A number nobody waits under, for making a fetch begin.
+    pub(crate) fn nobody(&self) -> u32 {
+        u32::MAX
+    }
+
+    pub(crate) fn close(&mut self, waiter: u32) {
+        if self.slots.get_mut(waiter as usize).is_some_and(|slot| slot.take().is_some()) {
+            self.free.push(waiter);
+        }
+    }
+
+    pub(crate) fn ready(&mut self, waiter: u32, is_error: bool) {
+        let Some(Some(slot)) = self.slots.get_mut(waiter as usize) else { return };
+        slot.missing = if is_error && slot.stops_at_error { 0 } else { slot.missing.saturating_sub(1) };
+        if slot.missing == 0
+            && let Some(parker) = &slot.parker
+        {
+            parker.unpark();
+        }
+    }
+
+    pub(crate) fn is_done(&self, waiter: u32) -> bool {
+        self.slots.get(waiter as usize).is_some_and(|slot| slot.as_ref().is_none_or(|slot| slot.missing == 0))
+    }
+
+    fn attach(&mut self, waiter: Option<u32>, parker: &Arc<Parker>) {
+        if let Some(Some(slot)) = waiter.map(|waiter| self.slots.get_mut(waiter as usize).and_then(Option::as_mut)) {
+            slot.parker = Some(parker.clone());
+        }
+    }
+
+    /// Everybody looks again: something happened that is no object.
+    pub(crate) fn wake_all(&self) {
+        self.parked.iter().for_each(|parker| parker.unpark());
+    }
+
+    fn promote(&self) {
+        if let Some(next) = self.parked.first() {
+            next.unpark();
+        }
+    }
+}
+
+pub(crate) enum Blocked<T> {
+    Done(T),
+    TimedOut,
+    Interrupted,
+    Closed,
+}
+
+enum Turn<T> {
+    Ended(Blocked<T>),
+    Lead,
+    Park(Arc<Parker>),
+}
+
+impl Process {
+    /// Blocks until `check` has an answer. Comes back with `Interrupted` after each slice, for the caller to look at signals.
+    pub(crate) fn block<T>(
+        &self,
+        deadline: Option<Instant>,
+        waiter: Option<u32>,
+        mut check: impl FnMut(&mut Core) -> Option<T>,
+    ) -> Blocked<T> {
+        let slice_ends = Instant::now() + SLICE;
+        let mut led = false;
+        let mut parker: Option<Arc<Parker>> = None;
+        let status = self.say_blocked();
+        let blocked = loop {
+            match self.turn(deadline, slice_ends, waiter, &mut led, &mut parker, &mut check) {
+                Turn::Ended(blocked) => break blocked,
+                Turn::Lead => self.lead(deadline.map_or(slice_ends, |deadline| deadline.min(slice_ends))),
+                Turn::Park(parker) => {
+                    let until = deadline.map_or(slice_ends, |deadline| deadline.min(slice_ends));
+                    parker.park(until.saturating_duration_since(Instant::now()));
+                }
+            }
+        };
+        drop(status);
+        blocked
+    }
+
+    fn turn<T>(
+        &self,
+        deadline: Option<Instant>,
+        slice_ends: Instant,
+        waiter: Option<u32>,
+        led: &mut bool,
+        parker: &mut Option<Arc<Parker>>,
+        check: &mut impl FnMut(&mut Core) -> Option<T>,
+    ) -> Turn<T> {
+        let mut core = self.enter();
+        if std::mem::take(led) {
+            core.waiters.has_leader = false;
+        }
+        self.drive(&mut core);
+        let ended = match check(&mut core) {
+            Some(answer) => Some(Blocked::Done(answer)),
+            None if core.closed => Some(Blocked::Closed),
+            None => {
+                let now = Instant::now();
+                let timed_out = deadline.is_some_and(|deadline| now >= deadline);
+                if timed_out { Some(Blocked::TimedOut) } else { (now >= slice_ends).then_some(Blocked::Interrupted) }
+            }
+        };
+        if let Some(parker) = parker.take() {
+            core.waiters.parked.retain(|other| !Arc::ptr_eq(other, &parker));
+        }
+        let turn = match ended {
+            Some(blocked) => {
+                if !core.waiters.has_leader {
+                    core.waiters.promote();
+                    self.arm(&mut core);
+                }
+                Turn::Ended(blocked)
+            }
+            None if !core.waiters.has_leader => {
+                core.waiters.has_leader = true;
+                *led = true;
+                Turn::Lead
+            }
+            None => {
+                let mine = Arc::new(Parker::default());
+                core.waiters.attach(waiter, &mine);
+                core.waiters.parked.push(mine.clone());
+                *parker = Some(mine.clone());
+                Turn::Park(mine)
+            }
+        };
+        self.leave_core(core);
+        turn
+    }
+
+    /// Spins while an answer may come at once, then sleeps on the doorbell.
+    fn lead(&self, until: Instant) {
+        if !self.spin() {
+            self.sleep(until.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// True while it pays to look once more with the interpreter's lock held.
+    pub(crate) fn spin_briefly(&self, begun: Instant) -> bool {
+        self.spin_for(BRIEF.saturating_sub(begun.elapsed()))
+    }
+
+    /// Waits, as the main thread of an idle worker, for a call or for the end.
+    pub fn wait_for_call(&self) {
+        let until = Instant::now() + IDLE_SLICE;
+        let lead = {
+            let mut core = self.enter();
+            self.drive(&mut core);
+            let has_work = core.owner.has_ready_call() || core.exit.is_some() || core.closed;
+            let lead = !has_work && !core.waiters.has_leader;
+            core.waiters.has_leader |= lead;
+            self.leave_core(core);
+            if has_work {
+                return;
+            }
+            lead
+        };
+        if lead {
+            self.lead(until);
+            let mut core = self.enter();
+            core.waiters.has_leader = false;
+            core.waiters.promote();
+            self.arm(&mut core);
+            self.leave_core(core);
+        } else {
+            let parker = Arc::new(Parker::default());
+            self.enter().waiters.parked.push(parker.clone());
+            parker.park(until.saturating_duration_since(Instant::now()));
+            self.enter().waiters.parked.retain(|other| !Arc::ptr_eq(other, &parker));
+        }
+    }
+}

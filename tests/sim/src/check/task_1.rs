@@ -1,0 +1,31 @@
+//! TASK-1: each submitted task ends exactly once at its owner: it does not run more often than its retries allow, and not
+//! again after it ended. (That it ends at all is SCHED-3; that nobody sees two outcomes is checked at each get.)
+
+use crate::check::{Verdict, broken};
+use crate::ghost::Ghost;
+use iosdk_types::{Address, TaskId};
+
+const NAME: &str = "TASK-1";
+
+#[derive(Default)]
+pub struct Task1;
+
+impl Task1 {
+    /// A worker won the claim of a call and is about to run it. `ended` says whether its live owner has an outcome already.
+    pub fn started(&mut self, ghost: &mut Ghost, task: TaskId, on: Address, ended: bool) -> Verdict {
+        let excused = !ghost.poisoned.is_empty();
+        let Some(note) = ghost.tasks.get_mut(&task) else {
+            return broken(NAME, format!("{on} runs {task}, which nobody submitted"));
+        };
+        note.started_on.push(on);
+        if ended && !excused {
+            return broken(NAME, format!("{on} runs {task}, which has ended"));
+        }
+        let most = usize::try_from(note.retries).map_or(usize::MAX, |retries| retries + 1);
+        if note.started_on.len() > most && !excused {
+            let text = format!("{task} started {} times with {} retries: {:?}", note.started_on.len(), note.retries, note.started_on);
+            return broken(NAME, text);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! What one seed decides before the first event: the size of the cluster, how slow its links are, what users do and which
+//! kinds of trouble may come (a swarm: each kind is switched off in about half of the seeds, so that the rest show alone).
+
+use crate::random::Random;
+use iosdk_types::Span;
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub seed: u64,
+    pub nodes: u32,
+    pub cpus: u32,
+    /// The longest a message takes on a socket, on a lane, and between daemons.
+    pub socket: Span,
+    pub lane: Span,
+    pub gcs: Span,
+    pub arena_limit: u64,
+    pub workers_ahead: u32,
+    pub infeasible_waits: bool,
+    pub user: User,
+    pub faults: Faults,
+}
+
+/// What the programs do, in operations and per mille.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// Operations of a driver; a task has fewer the deeper it is.
+    pub operations: u64,
+    pub depth: u32,
+    /// The longest body, most are much shorter.
+    pub body: Span,
+    pub actors: u64,
+    pub objects: u64,
+    pub nested: u64,
+    pub cancels: u64,
+    pub errors: u64,
+    /// Big values per mille of all values.
+    pub big: u64,
+}
+
+/// Mean number over a run; 0 switches the kind off.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    pub worker_killed: u64,
+    pub driver_killed: u64,
+    pub node_lost: u64,
+    pub gcs_cut: u64,
+    pub fork_failed: u64,
+    pub slow_worker: u64,
+    pub lane_stalled: u64,
+    pub lane_poisoned: u64,
+    pub late_view: u64,
+    /// No trouble starts after this; what was submitted must end.
+    pub until: Span,
+}
+
+impl Settings {
+    pub fn from_seed(seed: u64, nodes: Option<u32>) -> Self {
+        let mut random = Random::new(seed);
+        let nodes = nodes.unwrap_or_else(|| 1 + random.below(3) as u32);
+        let chain = random.chance(150);
+        let longest_lane = if random.chance(300) { 3000 } else { 50 };
+        let longest_body = if random.chance(300) { 60_000 } else { 2_000 };
+        Self {
+            seed,
+            nodes,
+            cpus: 1 + random.below(4) as u32,
+            socket: Span::from_micros(20 + random.below(400)),
+            lane: Span::from_micros(1 + random.below(longest_lane)),
+            gcs: Span::from_micros(50 + random.below(5000)),
+            arena_limit: (2 << 20) * (4 + random.below(28)),
+            workers_ahead: random.below(3) as u32,
+            infeasible_waits: random.chance(100),
+            user: User {
+                operations: 20 + random.below(120),
+                depth: if chain { 12 } else { random.below(4) as u32 },
+                body: Span::from_micros(20 + random.below(longest_body)),
+                actors: if random.chance(600) { 40 + random.below(200) } else { 0 },
+                objects: random.below(400),
+                nested: if chain { 700 } else { random.below(300) },
+                cancels: if random.chance(400) { random.below(80) } else { 0 },
+                errors: if random.chance(500) { random.below(150) } else { 0 },
+                big: random.below(300),
+            },
+            faults: Faults::swarm(&mut random),
+        }
+    }
+}
+
+impl Faults {
+    fn swarm(random: &mut Random) -> Self {
+        let mut some = |often: u64, most: u64| if random.chance(often) { 1 + random.below(most) } else { 0 };
+        Self {
+            worker_killed: some(500, 8),
+            driver_killed: some(150, 1),
+            node_lost: some(200, 1),
+            gcs_cut: some(350, 4),
+            fork_failed: some(250, 60),
+            slow_worker: some(400, 4),
+            lane_stalled: some(400, 6),
+            lane_poisoned: some(120, 2),
+            late_view: some(400, 6),
+            until: Span::from_millis(some(1000, 400)),
+        }
+    }
+}
