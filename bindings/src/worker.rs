@@ -320,7 +320,9 @@ impl Worker {
 
     fn pack<'py>(&self, py: Python<'py>, error: &PyErr, name: &str) -> PyResult<Bound<'py, PyAny>> {
         let instance = self.instance.as_ref().map(|instance| instance.bind(py).clone());
-        hooks(py)?.error_pack.bind(py).call1((error.value(py), name, instance.is_some(), instance))
+        // `into_value` and not `value`: only it hangs the traceback onto the exception.
+        let value = error.clone_ref(py).into_value(py);
+        hooks(py)?.error_pack.bind(py).call1((value, name, instance.is_some(), instance))
     }
 
     fn fail(&self, py: Python<'_>, call: &RunningCall, error: PyErr, name: &str, started: Instant) {

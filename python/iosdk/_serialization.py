@@ -37,9 +37,7 @@ class CouldNotSerialize(TypeError):
 
     def about(self, subject: str) -> TypeError:
         """The same as a plain `TypeError` whose text speaks of `subject`, e.g. "the put value"."""
-        error = TypeError(self._text(subject, self.value, ""))
-        error.__cause__ = self.problem
-        return error.with_traceback(self.__traceback__)
+        return TypeError(self._text(subject, self.value, ""))
 
     def __reduce__(self) -> tuple[type[TypeError], tuple[str]]:
         return TypeError, (str(self),)

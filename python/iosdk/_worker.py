@@ -80,7 +80,7 @@ def call_started(name: str) -> None:
 
 def _set_title(title: str) -> None:
     if _title_fd >= 0:
-        os.pwrite(_title_fd, title.encode("utf-8", "replace")[:15], 0)
+        os.write(_title_fd, title.encode("utf-8", "replace")[:15])
 
 
 def load(kind: int, name: str, module: str, pickled: bytes) -> Any:

@@ -120,6 +120,7 @@ impl World {
         let root = if body.is_driver() { self.ghost.new_root() } else { body.root };
         let Some(process) = self.processes.get(&at) else { return };
         let returns: Vec<Key> = process.owner.returns(task).to_vec();
+        let returns = if returns.is_empty() { vec![first] } else { returns };
         let ids: Vec<_> = returns.iter().filter_map(|key| process.owner.describe(*key)).map(|descriptor| descriptor.object).collect();
         let Some(id) = ids.first().map(iosdk_types::ObjectId::task) else {
             return self.hold(crate::check::broken("OWN-1", format!("{at} submitted {task:?}, whose returns {returns:?} are unknown")));

@@ -218,6 +218,9 @@ impl World {
             .processes
             .values()
             .any(|process| process.address.node == number && process.pins.range(offset..offset + bytes).next().is_some());
+        if !pinned {
+            self.nobodys(number, offset, bytes, "taken back");
+        }
         let next = if pinned {
             Event::PinsTick { node: number, offset, bytes }
         } else {
