@@ -2,6 +2,7 @@
 
 use crate::errors;
 use crate::object_ref::{Handle, ObjectRef};
+use crate::references;
 use crate::session::{self, key_of};
 use crate::value::{self, Encoded, Source};
 use crate::view::Held;
@@ -23,12 +24,13 @@ pub(crate) fn put_value(process: &Arc<Process>, value: &Bound<'_, PyAny>) -> PyR
     let encoded = value::encode(value)?;
     let py = value.py();
     if encoded.len <= INLINE_MAX {
-        let contains = encoded.contains.clone();
-        let (key, descriptor) = process.put_inline(&encoded.into_vec(py)?, &contains);
+        let mut encoded = encoded;
+        let noted = std::mem::take(&mut encoded.contains);
+        let (key, descriptor) = process.put_inline(&encoded.into_vec(py)?, &references::keys(&noted));
         return Ok(Handle::with(process.clone(), key, descriptor));
     }
     let extent = store(py, process, &encoded, None)?;
-    let (key, descriptor) = process.put_extent(extent, &encoded.contains);
+    let (key, descriptor) = process.put_extent(extent, &references::keys(&encoded.contains));
     Ok(Handle::with(process.clone(), key, descriptor))
 }
 

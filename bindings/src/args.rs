@@ -6,6 +6,7 @@
 //! first, then keyword values in their order.
 
 use crate::object_ref::{Handle, ObjectRef};
+use crate::references;
 use crate::session;
 use crate::value::{self, Encoded, Source};
 use iosdk_runtime::{Process, INLINE_MAX};
@@ -30,8 +31,9 @@ pub(crate) struct Packed {
     pub(crate) bytes: Vec<u8>,
     pub(crate) deps: SmallVec<[Key; 2]>,
     pub(crate) contains: SmallVec<[Key; 2]>,
-    /// Keeps implicit puts alive until the machine holds them.
+    /// Keeps implicit puts and references inside the arguments alive until the machine holds them.
     _puts: Vec<Handle>,
+    _noted: Vec<Py<ObjectRef>>,
 }
 
 pub(crate) fn pack(
@@ -55,7 +57,8 @@ pub(crate) fn pack(
         let (alone, keywords) = take_references(process, args, kwargs, &mut packed, true)?;
         encoded = encode_body(&alone, keywords.as_ref())?;
     }
-    packed.contains = SmallVec::from_slice(&encoded.contains);
+    packed.contains = SmallVec::from_vec(references::keys(&encoded.contains));
+    packed._noted = std::mem::take(&mut encoded.contains);
     packed.bytes.extend_from_slice(&encoded.into_vec(args.py())?);
     Ok(packed)
 }

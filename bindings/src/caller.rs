@@ -80,6 +80,14 @@ impl Arity {
         let kwargs = kwargs.cloned().unwrap_or_else(|| PyDict::new(py));
         self.bind.bind(py).call1((args, kwargs)).map(|_| ())
     }
+
+    /// An argument that cannot be pickled: says for which function.
+    fn name_target(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        match error.value(py).getattr("for_call") {
+            Ok(for_call) => for_call.call1((&self.bind,)).map_or_else(|error| error, PyErr::from_value),
+            Err(_) => error,
+        }
+    }
 }
 
 fn references<'py>(py: Python<'py>, process: &Arc<Process>, submitted: Submitted) -> PyResult<Bound<'py, PyAny>> {
@@ -144,7 +152,7 @@ impl TaskCaller {
             return Err(errors::local("forked", |_, _| Ok(())));
         }
         self.arity.check(args, kwargs)?;
-        let packed = args::pack(&self.process, args, kwargs)?;
+        let packed = args::pack(&self.process, args, kwargs).map_err(|error| self.arity.name_target(args.py(), error))?;
         let call = NewCall {
             function: self.function,
             args: &packed.bytes,
@@ -275,7 +283,7 @@ impl MethodCaller {
             return Err(errors::local("forked", |_, _| Ok(())));
         }
         self.arity.check(args, kwargs)?;
-        let packed = args::pack(&self.process, args, kwargs)?;
+        let packed = args::pack(&self.process, args, kwargs).map_err(|error| self.arity.name_target(args.py(), error))?;
         let call = NewCall {
             function: self.function,
             args: &packed.bytes,

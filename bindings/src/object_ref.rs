@@ -98,8 +98,8 @@ impl ObjectRef {
         format!("ObjectRef({})", self.hex())
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        references::reduce(py, self)
+    fn __reduce__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, PyTuple>> {
+        references::reduce(slf)
     }
 
     #[classmethod]

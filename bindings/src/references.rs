@@ -11,15 +11,20 @@ use std::cell::RefCell;
 
 thread_local! {
     /// A stack, since a custom `__reduce__` may itself put or call.
-    static DUMPING: RefCell<Vec<Vec<Key>>> = const { RefCell::new(Vec::new()) };
+    static DUMPING: RefCell<Vec<Vec<Py<ObjectRef>>>> = const { RefCell::new(Vec::new()) };
     static LOADING: RefCell<Vec<Vec<Key>>> = const { RefCell::new(Vec::new()) };
 }
 
-pub(crate) fn while_dumping<T>(run: impl FnOnce() -> PyResult<T>) -> PyResult<(T, Vec<Key>)> {
+pub(crate) fn while_dumping<T>(run: impl FnOnce() -> PyResult<T>) -> PyResult<(T, Vec<Py<ObjectRef>>)> {
     DUMPING.with_borrow_mut(|stack| stack.push(Vec::new()));
     let result = run();
     let noted = DUMPING.with_borrow_mut(Vec::pop).unwrap_or_default();
     Ok((result?, noted))
+}
+
+/// The keys of noted references. The references themselves are kept by the caller until the machine holds its own.
+pub(crate) fn keys(noted: &[Py<ObjectRef>]) -> Vec<Key> {
+    noted.iter().map(|reference| reference.get().handle.key()).collect()
 }
 
 pub(crate) fn while_loading<T>(contains: &[Key], run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
@@ -35,11 +40,12 @@ pub(crate) fn while_loading<T>(contains: &[Key], run: impl FnOnce() -> PyResult<
 }
 
 /// What a reference leaves in a pickle: its index inside a value of ours, itself in anybody else's.
-pub(crate) fn reduce<'py>(py: Python<'py>, reference: &ObjectRef) -> PyResult<Bound<'py, PyTuple>> {
+pub(crate) fn reduce<'py>(reference: Bound<'py, ObjectRef>) -> PyResult<Bound<'py, PyTuple>> {
+    let py = reference.py();
     let module = py.import("iosdk._core")?;
     let noted = DUMPING.with_borrow_mut(|stack| {
         stack.last_mut().map(|table| {
-            table.push(reference.handle.key());
+            table.push(reference.clone().unbind());
             table.len() - 1
         })
     });
@@ -47,8 +53,9 @@ pub(crate) fn reduce<'py>(py: Python<'py>, reference: &ObjectRef) -> PyResult<Bo
         Some(index) => (module.getattr("_inside")?, (index,)).into_pyobject(py),
         None => {
             // Carried out of band: the bytes may be loaded any number of times, so the object stays for the session.
-            reference.handle.process().pin_for_session(reference.handle.key());
-            let bytes = PyBytes::new(py, &reference.handle.descriptor().to_bytes());
+            let handle = &reference.get().handle;
+            handle.process().pin_for_session(handle.key());
+            let bytes = PyBytes::new(py, &handle.descriptor().to_bytes());
             (module.getattr("_carried")?, (bytes,)).into_pyobject(py)
         }
     }

@@ -6,6 +6,7 @@
 //! from the tag byte), the pickle, the buffers. 255 is a record of the runtime (`iosdk_runtime::record`).
 
 use crate::hooks::hooks;
+use crate::object_ref::ObjectRef;
 use crate::references;
 use iosdk_types::Key;
 use pyo3::buffer::PyBuffer;
@@ -35,8 +36,8 @@ pub(crate) struct Encoded {
     parts: Vec<(usize, Part)>,
     /// Bytes in all.
     pub(crate) len: usize,
-    /// References inside, in the order the pickle names them.
-    pub(crate) contains: Vec<Key>,
+    /// References inside, in the order the pickle names them; alive until the machine holds them.
+    pub(crate) contains: Vec<Py<ObjectRef>>,
 }
 
 enum Part {
@@ -107,7 +108,7 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     with_buffers(pickled, &buffers, contains)
 }
 
-fn pickle_alone(pickled: Bound<'_, PyBytes>, contains: Vec<Key>) -> Encoded {
+fn pickle_alone(pickled: Bound<'_, PyBytes>, contains: Vec<Py<ObjectRef>>) -> Encoded {
     let bytes = pickled.as_bytes();
     if bytes.len() <= 4096 {
         let mut head = Vec::with_capacity(bytes.len() + 1);
@@ -119,7 +120,7 @@ fn pickle_alone(pickled: Bound<'_, PyBytes>, contains: Vec<Key>) -> Encoded {
     Encoded { head: vec![PICKLE], parts: vec![(1, Part::Bytes(pickled.unbind()))], len, contains }
 }
 
-fn with_buffers(pickled: Bound<'_, PyBytes>, buffers: &Bound<'_, PyList>, contains: Vec<Key>) -> PyResult<Encoded> {
+fn with_buffers(pickled: Bound<'_, PyBytes>, buffers: &Bound<'_, PyList>, contains: Vec<Py<ObjectRef>>) -> PyResult<Encoded> {
     let pickle_len = pickled.as_bytes().len();
     let mut head = Vec::with_capacity(BUFFERS_HEAD + 16 * buffers.len());
     head.extend_from_slice(&[BUFFERS, 0, 0, 0]);

@@ -3,16 +3,17 @@
 use crate::api;
 use crate::args;
 use crate::hooks::hooks;
-use crate::object_ref::Handle;
+use crate::object_ref::{Handle, ObjectRef};
 use crate::queries::{self, Context};
 use crate::session;
-use crate::value;
+use crate::references;
+use crate::value::{self, Encoded};
 use crate::view::Held;
 use iosdk_runtime::definition::{Definition, Kind};
 use iosdk_runtime::{Dep, Fetched, Next, Outcome, Process, Returned, RunningCall, INLINE_MAX};
 use iosdk_types::message::peer::{CallKind, ReplyStatus};
 use iosdk_types::message::ActorDeath;
-use iosdk_types::Address;
+use iosdk_types::{Address, Key};
 use pyo3::exceptions::{PyRuntimeError, PySystemExit, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -35,6 +36,8 @@ struct Worker {
     instance: Option<Py<PyAny>>,
     class_name: Arc<str>,
     announced: String,
+    /// References inside the answer under way, until the machine holds them.
+    noted: Vec<Py<ObjectRef>>,
 }
 
 /// Set by `exit_actor()`: the actor ends when the method that runs is left, also where user code catches `SystemExit`.
@@ -58,6 +61,7 @@ pub(crate) fn worker_main(py: Python<'_>, fd: i32) -> PyResult<i32> {
         instance: None,
         class_name: Arc::from(""),
         announced: String::new(),
+        noted: Vec::new(),
     };
     let code = worker.serve(py);
     worker.instance = None;
@@ -104,7 +108,7 @@ impl Worker {
         match result {
             Ok(values) => {
                 let ran_ns = elapsed_ns(started);
-                self.process.finish(call.key, Outcome { status: ReplyStatus::Ok, ran_ns, values });
+                self.answer(&call, Outcome { status: ReplyStatus::Ok, ran_ns, values });
                 None
             }
             Err(error) if error.is_instance_of::<PySystemExit>(py) => Some(self.leave(py, &call, &error)),
@@ -125,6 +129,18 @@ impl Worker {
                 None
             }
         }
+    }
+
+    fn answer(&mut self, call: &RunningCall, outcome: Outcome) {
+        self.process.finish(call.key, outcome);
+        self.noted.clear();
+    }
+
+    /// The keys of the references inside; they stay alive until the answer is given.
+    fn note(&mut self, encoded: &mut Encoded) -> Vec<Key> {
+        let keys = references::keys(&encoded.contains);
+        self.noted.append(&mut encoded.contains);
+        keys
     }
 
     /// `sys.exit` in a task ends the process, which the caller sees as a crash; in an actor it ends the actor.
@@ -266,7 +282,7 @@ impl Worker {
         }
     }
 
-    fn returned(&self, call: &RunningCall, loaded: &Loaded, result: Bound<'_, PyAny>) -> PyResult<Vec<Returned>> {
+    fn returned(&mut self, call: &RunningCall, loaded: &Loaded, result: Bound<'_, PyAny>) -> PyResult<Vec<Returned>> {
         match call.returns {
             0 => Ok(Vec::new()),
             1 => Ok(vec![self.keep(call, &result, false)?]),
@@ -275,7 +291,7 @@ impl Worker {
     }
 
     /// A tuple, a list or a generator that gives one value per return. What a generator gave before it raised stands.
-    fn several(&self, call: &RunningCall, name: &str, result: &Bound<'_, PyAny>) -> PyResult<Vec<Returned>> {
+    fn several(&mut self, call: &RunningCall, name: &str, result: &Bound<'_, PyAny>) -> PyResult<Vec<Returned>> {
         let py = result.py();
         let count = usize::from(call.returns);
         let wrong = |given: String| {
@@ -307,15 +323,15 @@ impl Worker {
     }
 
     /// Puts a result where it will live.
-    fn keep(&self, call: &RunningCall, value: &Bound<'_, PyAny>, is_error: bool) -> PyResult<Returned> {
-        let encoded = value::encode(value)?;
+    fn keep(&mut self, call: &RunningCall, value: &Bound<'_, PyAny>, is_error: bool) -> PyResult<Returned> {
+        let mut encoded = value::encode(value)?;
+        let contains = self.note(&mut encoded);
         let py = value.py();
         if encoded.len <= INLINE_MAX {
-            let contains = encoded.contains.clone();
             return Ok(Returned::inline(encoded.into_vec(py)?, is_error, contains));
         }
         let extent = api::store(py, &self.process, &encoded, Some(call.from))?;
-        Ok(Returned::stored(extent, is_error, encoded.contains))
+        Ok(Returned::stored(extent, is_error, contains))
     }
 
     fn pack<'py>(&self, py: Python<'py>, error: &PyErr, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -325,13 +341,13 @@ impl Worker {
         hooks(py)?.error_pack.bind(py).call1((value, name, instance.is_some(), instance))
     }
 
-    fn fail(&self, py: Python<'_>, call: &RunningCall, error: PyErr, name: &str, started: Instant) {
+    fn fail(&mut self, py: Python<'_>, call: &RunningCall, error: PyErr, name: &str, started: Instant) {
         self.fail_with(py, call, error, name, started, false);
     }
 
     /// Answers with the exception, and gives back its bytes.
     fn fail_with(
-        &self,
+        &mut self,
         py: Python<'_>,
         call: &RunningCall,
         error: PyErr,
@@ -346,15 +362,15 @@ impl Worker {
             value::encode(&pyo3::types::PyString::new(py, &text))
         });
         let (bytes, contains) = match encoded {
-            Ok(encoded) => {
-                let contains = encoded.contains.clone();
+            Ok(mut encoded) => {
+                let contains = self.note(&mut encoded);
                 (encoded.into_vec(py).unwrap_or_default(), contains)
             }
             Err(_) => (Vec::new(), Vec::new()),
         };
         let status = if retryable { ReplyStatus::RetryableError } else { ReplyStatus::Error };
         let values = vec![Returned::inline(bytes.clone(), true, contains)];
-        self.process.finish(call.key, Outcome { status, ran_ns: elapsed_ns(started), values });
+        self.answer(call, Outcome { status, ran_ns: elapsed_ns(started), values });
         bytes
     }
 }

@@ -111,7 +111,7 @@ def describe(cls: type) -> ClassDescription:
         if _signature.is_async(function):
             async_methods.append(attribute)
         methods[attribute] = Method(
-            _signature.of(function, attribute, skip=1 if _takes_self(cls, attribute) else 0),
+            _signature.of(function, f"{name}.{attribute}", skip=1 if _takes_self(cls, attribute) else 0),
             getattr(function, "__iosdk_method_options__", {}),
             _signature.is_generator(function),
         )

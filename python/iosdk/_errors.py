@@ -221,7 +221,8 @@ def _actor_died(fields: Fields) -> BaseException:
 
 def _cancelled(fields: Fields) -> BaseException:
     task_id = fields["task_id"]
-    return exc.TaskCancelledError(task_id, f"Task {task_id} ({fields['function']}) was cancelled.")
+    named = f" ({fields['function']})" if fields["function"] else ""
+    return exc.TaskCancelledError(task_id, f"Task {task_id}{named} was cancelled.")
 
 
 def _owner_died(fields: Fields) -> BaseException:

@@ -11,9 +11,8 @@ from iosdk.remote_function import RemoteFunction
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, ParamSpec, Protocol, TypeVar, overload
+    from typing import Any, Protocol, TypeVar, overload
 
-    P = ParamSpec("P")
     R = TypeVar("R")
 
     class _Remote(Protocol):
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
         @overload
         def __call__(self, target: type, /) -> ActorClass: ...  # type: ignore[overload-overlap]
         @overload
-        def __call__(self, target: Callable[P, R], /) -> RemoteFunction[P, R]: ...
+        def __call__(self, target: Callable[..., R], /) -> RemoteFunction[R]: ...
         @overload
         def __call__(self, **options: Any) -> Callable[[Any], Any]: ...
 

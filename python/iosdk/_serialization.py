@@ -26,18 +26,27 @@ DEFINITION_MAX_BYTES = 100 * 1024 * 1024
 class CouldNotSerialize(TypeError):
     """A value that cannot be pickled; the text names the part that cannot. `subject` says what the value was."""
 
-    def __init__(self, value: object, problem: BaseException, culprit: str) -> None:
+    def __init__(self, value: object, problem: BaseException, culprit: str, target: str = "") -> None:
         self.value, self.problem, self.culprit = value, problem, culprit
-        super().__init__(self._text("the argument", value, " for a task or actor"))
+        super().__init__(self._text("the argument", f" for a task or actor{target}"))
 
-    def _text(self, subject: str, value: object, rest: str) -> str:
+    def _text(self, subject: str, rest: str) -> str:
         from iosdk._culprit import shown
 
-        return f"Could not serialize {subject} {shown(value)}{rest}: {self.problem}\n{self.culprit}"
+        return f"Could not serialize {subject} {shown(self.value)}{rest}: {self.problem}\n{self.culprit}"
 
     def about(self, subject: str) -> TypeError:
         """The same as a plain `TypeError` whose text speaks of `subject`, e.g. "the put value"."""
-        return TypeError(self._text(subject, self.value, ""))
+        return TypeError(self._text(subject, ""))
+
+    def for_call(self, bind: Any) -> CouldNotSerialize:
+        """The same, saying which function the argument was for. `bind`: the `Signature.bind` of that function. Called
+        by the Rust side."""
+        signature = bind.__self__
+        target = f" {signature.module}.{signature.function}"
+        error = CouldNotSerialize(self.value, self.problem, self.culprit, target)
+        error.__cause__ = self.problem
+        return error
 
     def __reduce__(self) -> tuple[type[TypeError], tuple[str]]:
         return TypeError, (str(self),)
@@ -110,8 +119,8 @@ def _explain(value: object, problem: BaseException) -> CouldNotSerialize:
 
     for part in _arguments(value):
         if not pickles(part):
-            return CouldNotSerialize(part, problem, find(part, "it"))
-    return CouldNotSerialize(value, problem, find(value, "it"))
+            return CouldNotSerialize(part, problem, find(part, type(part).__name__))
+    return CouldNotSerialize(value, problem, find(value, type(value).__name__))
 
 
 def _arguments(value: object) -> list[object]:

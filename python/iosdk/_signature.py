@@ -18,7 +18,7 @@ NEVER_PLAIN = 1 << 30
 
 
 class Signature:
-    """Parameters of a callable.
+    """Parameters of a callable. `module` and `function` name it in errors.
 
     `names`: positional parameters in order; the first `positional_only` of them cannot be keywords; the last
     `defaults` have default values. `keyword_only`: name -> has a default. `more_positional`, `more_keywords`:
@@ -29,6 +29,7 @@ class Signature:
         "defaults",
         "function",
         "keyword_only",
+        "module",
         "more_keywords",
         "more_positional",
         "names",
@@ -44,6 +45,7 @@ class Signature:
         keyword_only: Mapping[str, bool] | None = None,
         more_positional: bool = False,
         more_keywords: bool = False,
+        module: str = "",
     ) -> None:
         self.function = function
         self.names = names
@@ -52,6 +54,7 @@ class Signature:
         self.keyword_only = dict(keyword_only or {})
         self.more_positional = more_positional
         self.more_keywords = more_keywords
+        self.module = module
 
     def __reduce__(self) -> tuple[type[Signature], tuple[Any, ...]]:
         return Signature, tuple(getattr(self, slot) for slot in _FIELDS)
@@ -89,7 +92,16 @@ class Signature:
                 raise TypeError(f"{self.function}(): missing a required argument: {name!r}")
 
 
-_FIELDS = ("function", "names", "positional_only", "defaults", "keyword_only", "more_positional", "more_keywords")
+_FIELDS = (
+    "function",
+    "names",
+    "positional_only",
+    "defaults",
+    "keyword_only",
+    "more_positional",
+    "more_keywords",
+    "module",
+)
 
 
 def of(function: Callable[..., Any], name: str, skip: int = 0) -> Signature:
@@ -98,10 +110,11 @@ def of(function: Callable[..., Any], name: str, skip: int = 0) -> Signature:
         return _of_code(function, name, skip)
     import inspect
 
+    module = getattr(function, "__module__", None) or "__main__"
     try:
         parameters = list(inspect.signature(function).parameters.values())[skip:]
     except (ValueError, TypeError):  # written in C without a signature: the call itself will tell
-        return Signature(name, more_positional=True, more_keywords=True)
+        return Signature(name, more_positional=True, more_keywords=True, module=module)
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return Signature(
         name,
@@ -111,6 +124,7 @@ def of(function: Callable[..., Any], name: str, skip: int = 0) -> Signature:
         {p.name: p.default is not p.empty for p in parameters if p.kind is p.KEYWORD_ONLY},
         any(p.kind is p.VAR_POSITIONAL for p in parameters),
         any(p.kind is p.VAR_KEYWORD for p in parameters),
+        module,
     )
 
 
@@ -128,6 +142,7 @@ def _of_code(function: types.FunctionType, name: str, skip: int) -> Signature:
         {keyword: keyword in keywords for keyword in keyword_only},
         bool(code.co_flags & _VARARGS),
         bool(code.co_flags & _VARKEYWORDS),
+        function.__module__ or "__main__",
     )
 
 

@@ -95,7 +95,15 @@ class ActorClass:
         description.constructor.bind(args, kwargs)
         _session.ensure_connected()
         placement, held = _options.actor_resources(options)
-        core = _core.create_actor(self._definition(held), description.name, placement, held, args, kwargs)
+        definition = self._definition(held)
+        try:
+            core = _core.create_actor(definition, description.name, placement, held, args, kwargs)
+        except TypeError as error:
+            from iosdk._serialization import CouldNotSerialize
+
+            if isinstance(error, CouldNotSerialize):
+                raise error.for_call(description.constructor.bind) from error.problem
+            raise
         return ActorHandle(core, description)
 
     def _definition(self, held: dict[str, float]) -> int:

@@ -14,14 +14,13 @@ from iosdk._not_yet import OPTIONS, OTHERS, not_yet
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
+    from typing import Any, Generic, NoReturn, TypeVar
 
     from iosdk._core import ObjectRef
 
-    P = ParamSpec("P")
     R = TypeVar("R")
 
-    class _Base(Generic[P, R]):
+    class _Base(Generic[R]):
         pass
 else:
 
@@ -35,7 +34,7 @@ else:
 FUNCTION = 0
 
 # Those that hold a caller of the running session.
-_connected: weakref.WeakSet[RemoteFunction[Any, Any]] = weakref.WeakSet()
+_connected: weakref.WeakSet[RemoteFunction[Any]] = weakref.WeakSet()
 
 # In a worker: the bytes that a function was loaded from, so that tasks it submits define it by the same bytes.
 _loaded_from: weakref.WeakKeyDictionary[Any, bytes] = weakref.WeakKeyDictionary()
@@ -55,13 +54,13 @@ def note_loaded(function: object, pickled: bytes) -> None:
     _loaded_from[function] = pickled
 
 
-class RemoteFunction(_Base["P", "R"]):
+class RemoteFunction(_Base["R"]):
     """A function whose calls run as tasks: `f.remote(...)` gives references to what it will return.
 
     `f.options(...)` gives the same function with other options. Calling `f(...)` itself raises `TypeError`.
     """
 
-    def __init__(self, function: Callable[P, R], options: Mapping[str, Any]) -> None:
+    def __init__(self, function: Callable[..., R], options: Mapping[str, Any]) -> None:
         if _signature.is_async(function):
             raise ValueError(
                 f"{_name_of(function)} is defined with 'async def', which remote tasks cannot be. Use an actor with "
@@ -81,7 +80,7 @@ class RemoteFunction(_Base["P", "R"]):
         self._iosdk_about = about or (
             _name_of(function),
             getattr(function, "__module__", None) or "__main__",
-            _signature.of(function, getattr(function, "__name__", "function")),
+            _signature.of(function, _name_of(function)),
             _signature.is_generator(function),
         )
         if function is not None:
@@ -89,11 +88,11 @@ class RemoteFunction(_Base["P", "R"]):
                 self.__dict__[attribute] = getattr(function, attribute, None)
             self.__dict__["__wrapped__"] = function
 
-    def __call__(self, *_args: P.args, **_kwargs: P.kwargs) -> NoReturn:
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         name = self._iosdk_about[0]
         raise TypeError(f"Remote function {name} cannot be called directly. Use '{name}.remote()', not '{name}()'.")
 
-    def remote(self, *args: P.args, **kwargs: P.kwargs) -> ObjectRef[R]:
+    def remote(self, *args: Any, **kwargs: Any) -> ObjectRef[R]:
         """Submits a task and returns at once: a reference to its result; a list of them for `num_returns` above 1; None
         for 0. References among the arguments are replaced by their values before the task runs.
 
@@ -103,7 +102,7 @@ class RemoteFunction(_Base["P", "R"]):
         self.__dict__["remote"] = caller
         return caller(*args, **kwargs)  # type: ignore[no-any-return]
 
-    def options(self, **options: Any) -> TaskOptions[P, R]:
+    def options(self, **options: Any) -> TaskOptions[R]:
         """This function with other options, for one or more calls: `f.options(num_cpus=2).remote(x)`."""
         _options.check(options, "remote functions", in_options=True)
         merged = {**self._iosdk_options, **options}
@@ -171,16 +170,16 @@ class RemoteFunction(_Base["P", "R"]):
         return f"<remote function {module}.{name}>"
 
 
-class TaskOptions(_Base["P", "R"]):
+class TaskOptions(_Base["R"]):
     """A remote function together with options, as `.options()` gives it."""
 
     __slots__ = ("_function", "_options")
 
-    def __init__(self, function: RemoteFunction[P, R], options: dict[str, Any]) -> None:
+    def __init__(self, function: RemoteFunction[R], options: dict[str, Any]) -> None:
         self._function = function
         self._options = options
 
-    def remote(self, *args: P.args, **kwargs: P.kwargs) -> ObjectRef[R]:
+    def remote(self, *args: Any, **kwargs: Any) -> ObjectRef[R]:
         """As `RemoteFunction.remote`, with these options."""
         return self._function._caller(self._options)(*args, **kwargs)  # type: ignore[no-any-return]
 
@@ -191,8 +190,8 @@ class TaskOptions(_Base["P", "R"]):
 
 def _rebuild(
     function: Any, pickled: bytes | None, options: dict[str, Any], about: tuple[Any, ...]
-) -> RemoteFunction[Any, Any]:
-    remote: RemoteFunction[Any, Any] = RemoteFunction.__new__(RemoteFunction)
+) -> RemoteFunction[Any]:
+    remote: RemoteFunction[Any] = RemoteFunction.__new__(RemoteFunction)
     remote._set(function, pickled, options, about)
     return remote
 

@@ -3,7 +3,7 @@
 use iosdk_types::message::raylet_to_process::LogLine;
 
 /// Bytes held for a driver that is behind. Beyond that lines stay in the workers' files only.
-const HELD: usize = 8 << 20;
+const HELD: usize = 64 << 20;
 
 #[derive(Default)]
 pub(crate) struct DriverLog {
@@ -62,12 +62,13 @@ mod tests {
     fn a_slow_reader_costs_bounded_memory_and_is_told() {
         let mut log = DriverLog::default();
         let line = LogLine { name: "f".into(), pid: 1, stderr: false, text: "x".repeat(1 << 20) };
-        for _ in 0..20 {
+        for _ in 0..70 {
             log.add(&mut vec![line.clone()]);
         }
         let lines = log.take(std::path::Path::new("/logs"));
-        assert_eq!(lines.len(), 8);
-        assert!(lines[7].text.starts_with("13 lines are not shown") && lines[7].text.ends_with("/logs"));
+        // The lines that fit, and one that tells of the others.
+        assert_eq!(lines.len(), 64);
+        assert!(lines[63].text.starts_with("7 lines are not shown") && lines[63].text.ends_with("/logs"));
         assert!(log.is_empty() && log.take(std::path::Path::new("/logs")).is_empty());
     }
 }

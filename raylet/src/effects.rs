@@ -62,7 +62,7 @@ impl<G: GcsLink> Node<G> {
     }
 
     fn say(&mut self, to: Address, message: &RayletToProcess) -> io::Result<()> {
-        if matches!(message, RayletToProcess::Exit { .. })
+        if matches!(message, RayletToProcess::Exit { .. } | RayletToProcess::Retire)
             && let Some(process) = self.processes.get_mut(&to.process)
         {
             process.intended = true;
@@ -88,7 +88,8 @@ impl<G: GcsLink> Node<G> {
             | RayletToProcess::ExtentRefused { .. }
             | RayletToProcess::Answer { .. }
             | RayletToProcess::Log { .. }
-            | RayletToProcess::Exit { .. } => Some(Vec::new()),
+            | RayletToProcess::Exit { .. }
+            | RayletToProcess::Retire => Some(Vec::new()),
         }
     }
 

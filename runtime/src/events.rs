@@ -254,7 +254,8 @@ impl Events {
             | RayletToProcess::NoSuchPeer { .. }
             | RayletToProcess::ActorAlive { .. }
             | RayletToProcess::ActorDead { .. }
-            | RayletToProcess::Exit { .. } => core.step(now, Input::FromRaylet(message)),
+            | RayletToProcess::Exit { .. }
+            | RayletToProcess::Retire => core.step(now, Input::FromRaylet(message)),
         }
     }
 }

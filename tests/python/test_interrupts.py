@@ -92,7 +92,6 @@ def test_an_interrupt_between_calls(driver):
     assert "USABLE" in program.succeeds()
 
 
-@pytest.mark.iosdk
 def test_an_interrupt_while_a_thread_waits(driver, tmp_path):
     program = driver(f"""
         import threading
@@ -110,17 +109,21 @@ def test_an_interrupt_while_a_thread_waits(driver, tmp_path):
         def quick():
             return "quick"
 
-        answers = []
-        thread = threading.Thread(target=lambda: answers.append(rt.get(block.remote())))
-        thread.start()
+        answers, answered = [], threading.Event()
+
+        def wait():
+            answers.append(rt.get(block.remote()))
+            answered.set()
+
+        threading.Thread(target=wait).start()
         rt.get(quick.remote())
         print("WAITING")
         try:
-            thread.join(60)
+            answered.wait(60)
         except KeyboardInterrupt:
             print("INTERRUPTED")
         open(go, "w").close()
-        thread.join(30)
+        assert answered.wait(30)
         assert answers == ["released"]
         print("USABLE")
     """)

@@ -172,7 +172,7 @@ def test_a_read_only_home_and_working_folder(driver, tmp_path):
         """
         os.chdir("/proc")
         rt.init(**START)
-        print("GOT", rt.get(rt.remote(os.getcwd).remote()))
+        print("GOT", rt.get(rt.remote(lambda: os.getcwd()).remote()))
     """,
         env={"HOME": "/nonexistent"},
     ).succeeds()

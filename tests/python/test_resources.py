@@ -129,7 +129,7 @@ IMPOSSIBLE = [
     {"num_cpus": 64},
     {"num_gpus": 3},
     {"resources": {"nowhere": 1}},
-    {"num_cpus": 0, "resources": {"part": 1.1}},
+    {"num_cpus": 0, "resources": {"part": 2}},
 ]
 
 

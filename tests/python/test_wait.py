@@ -103,7 +103,7 @@ def test_a_number_of_returns_that_cannot_be(rt, count):
 
 def test_duplicates_are_refused(rt):
     ref = rt.put(1)
-    with pytest.raises(ValueError, match=r"unique|duplicate"):
+    with pytest.raises(ValueError, match=r"unique|duplicate|distinct"):
         rt.wait([ref, ref])
 
 

@@ -90,12 +90,16 @@ impl Driver {
     fn listen(&mut self) {
         let timeout = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
         let ready = poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], Some(&timeout)).unwrap();
-        assert_eq!(ready, 1, "the daemon says nothing; its output so far: {:?}", self.log);
+        assert_eq!(ready, 1, "the daemon says nothing; the last lines: {:?}", self.last_lines());
         match self.reader.read(self.stream.as_fd()) {
             Ok(messages) => self.heard.extend(messages),
             Err(ReadError::Closed) => self.ended = true,
             Err(error) => panic!("{error}"),
         }
+    }
+
+    fn last_lines(&self) -> &[LogLine] {
+        &self.log[self.log.len().saturating_sub(5)..]
     }
 
     /// Hello and welcome; returns the own address.
@@ -150,8 +154,8 @@ impl Driver {
         }
     }
 
-    /// Reads on until a line with this text was printed.
-    pub(crate) fn until_printed(&mut self, text: &str) -> LogLine {
+    /// Reads on until this process has printed a line with this text.
+    pub(crate) fn until_printed(&mut self, pid: i32, text: &str) -> LogLine {
         let mut looked_at = 0;
         loop {
             let (log, rest): (VecDeque<_>, VecDeque<_>) =
@@ -162,10 +166,10 @@ impl Driver {
                     self.log.extend(lines);
                 }
             }
-            if let Some(line) = self.log[looked_at..].iter().find(|line| line.text == text) {
+            if let Some(line) = self.log[looked_at..].iter().find(|line| line.pid == pid && line.text == text) {
                 return line.clone();
             }
-            assert!(!self.ended, "the connection ended before {text:?}: {:?}", self.log);
+            assert!(!self.ended, "the connection ended before {text:?}; the last lines: {:?}", self.last_lines());
             looked_at = self.log.len();
             self.listen();
         }

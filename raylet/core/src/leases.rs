@@ -63,6 +63,7 @@ pub(crate) struct Leases {
     /// Since when everything leased is blocked while somebody waits.
     pub(crate) stalled_since: Option<Time>,
     pub(crate) next_reclaim: Option<Time>,
+    pub(crate) last_reclaim: Option<Time>,
 }
 
 impl Leases {

@@ -144,7 +144,7 @@ impl Raylet {
             if since + IDLE > now {
                 return;
             }
-            self.end_process(number, true, "idle".to_owned(), out);
+            self.retire(number, out);
         }
     }
 }

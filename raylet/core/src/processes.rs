@@ -169,6 +169,16 @@ impl Raylet {
         self.say(number, message, out);
     }
 
+    /// Nobody needs this worker. It leaves when nobody uses what it owns: only it knows, so it is not killed.
+    pub(crate) fn retire(&mut self, number: u32, out: &mut Vec<Effect>) {
+        self.pool.forget(number);
+        if let Some(process) = self.processes.live.get_mut(&number) {
+            process.phase = Phase::Ending;
+            process.intended = true;
+            self.say(number, RayletToProcess::Retire, out);
+        }
+    }
+
     /// Ends a process: a polite word and time to leave, or at once. What it holds stays held until it is dead.
     /// A driver is somebody's program: it is told, never killed.
     pub(crate) fn end_process(&mut self, number: u32, graceful: bool, reason: String, out: &mut Vec<Effect>) {

@@ -5,10 +5,12 @@ use crate::grant::QUANTUM;
 use crate::leases::Lease;
 use crate::{Effect, Raylet};
 use iosdk_types::message::RayletToProcess;
-use iosdk_types::{Key, Map, ResourceSet, Time};
+use iosdk_types::{Key, Map, ResourceSet, Set, Span, Time};
 
 /// Those who wait that are looked at in one go; the others' turn comes when these are served.
 const LOOK_AT: usize = 32;
+/// With many leases a look costs more than a grant: one in this time is enough.
+const PAUSE: Span = Span::from_millis(1);
 
 /// One unit of what somebody waits for.
 struct Need {
@@ -31,13 +33,24 @@ struct Outlook {
 impl Raylet {
     pub(crate) fn reclaim(&mut self, now: Time, out: &mut Vec<Effect>) {
         self.leases.next_reclaim = None;
-        let needs = self.needs();
-        if needs.is_empty() || self.leases.live.is_empty() {
+        let waits = !self.leases.active.is_empty() || self.actors_wait();
+        if !waits || self.leases.live.is_empty() {
             return;
         }
+        if let Some(again) = self.leases.last_reclaim.map(|last| last + PAUSE).filter(|again| *again > now) {
+            self.leases.next_reclaim = Some(again);
+            return;
+        }
+        self.leases.last_reclaim = Some(now);
         let mut outlook = self.outlook();
+        let needs = self.needs(&outlook);
+        // Who comes later for the same has no better claim: the neediest are first.
+        let mut hopeless: Set<Key> = Set::new();
         let reachable = self.capacity.reachable_cpu();
         for need in needs.iter().filter(|need| need.resources.get(CPU).0 <= reachable) {
+            if need.demand.is_some_and(|(_, _, key, _)| hopeless.contains(&key)) {
+                continue;
+            }
             while !self.is_met(need, &outlook) {
                 let Some(number) = self.victim(now, need, &outlook) else { break };
                 if let Some(lease) = self.leases.live.get_mut(&number) {
@@ -54,19 +67,25 @@ impl Raylet {
                 if let Some((_, _, key, _)) = need.demand {
                     *outlook.used.entry(key).or_default() += 1;
                 }
+            } else if let Some((_, _, key, _)) = need.demand {
+                hopeless.insert(key);
             }
         }
     }
 
-    fn needs(&self) -> Vec<Need> {
+    fn needs(&self, outlook: &Outlook) -> Vec<Need> {
         let mut needs: Vec<Need> =
             self.first_placement().into_iter().map(|resources| Need { resources, demand: None }).collect();
         for (depth, key) in &self.leases.active {
             let Some(shape) = self.leases.shapes.get(*key) else { continue };
+            let held = |owner| outlook.held_by.get(owner).copied().unwrap_or(0);
+            let mut waiting: Vec<(u32, u64, u32, u32)> =
+                shape.queue.iter().map(|(turn, owner, class)| (held(owner), *turn, *owner, *class)).collect();
+            waiting.sort_unstable();
             let room = LOOK_AT.saturating_sub(needs.len());
-            needs.extend(shape.queue.iter().take(room).map(|(_, owner, class)| Need {
+            needs.extend(waiting.into_iter().take(room).map(|(_, _, owner, class)| Need {
                 resources: shape.spec.resources.clone(),
-                demand: Some((*owner, *class, *key, depth.0)),
+                demand: Some((owner, class, *key, depth.0)),
             }));
         }
         needs

@@ -220,9 +220,12 @@ impl Owner {
     }
 
     pub(crate) fn lend_acked(&mut self, peer: Key, object: RefDescriptor, times: u32) {
-        let Some(owner) = self.peers.find(object.owner) else { return };
-        let Some(&key) = self.peers.get(owner).and_then(|owner| owner.borrowed.get(&object.key)) else { return };
-        self.unlend(key, peer, times);
+        let owner = self.peers.find(object.owner).and_then(|owner| self.peers.get(owner));
+        let borrowed = owner.and_then(|owner| owner.borrowed.get(&object.key)).copied();
+        // Nothing is kept of an owner that is dead; the object still is what its id says.
+        if let Some(key) = borrowed.or_else(|| self.find(&object.object)) {
+            self.unlend(key, peer, times);
+        }
     }
 
     /// The last hold of a borrowed object went.

@@ -62,6 +62,8 @@ pub(crate) struct Executor {
     actor: Option<ActorId>,
     constructed: bool,
     ending: bool,
+    /// Leaves once nothing here is in use.
+    pub(crate) retiring: bool,
 }
 
 impl Owner {

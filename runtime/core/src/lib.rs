@@ -155,6 +155,10 @@ impl Owner {
                 self.answer_not_started(out);
                 out.push(Effect::Exit { reason });
             }
+            RayletToProcess::Retire => {
+                self.answer_not_started(out);
+                self.executor.retiring = true;
+            }
             // Identity, arena extents, answers to queries and log lines are the shell's: no decision of ours hangs on them.
             RayletToProcess::Welcome { .. }
             | RayletToProcess::ExtentGranted { .. }

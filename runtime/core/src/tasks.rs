@@ -59,6 +59,8 @@ pub(crate) struct Tasks {
     pub(crate) definitions: Vec<Definition>,
     pub(crate) submitted: u64,
     pub(crate) ended: u64,
+    /// The last one submitted and its returns.
+    last: (Key, SmallVec<[Key; 1]>),
 }
 
 impl Owner {
@@ -72,9 +74,14 @@ impl Owner {
         self.tasks.definitions.get(function.index()).map(|definition| definition.payload)
     }
 
-    /// The task's returns; it is known until it has ended.
+    /// The task's returns; known until it has ended, and those of the last one submitted until the next: it may have failed in
+    /// the step that submitted it.
     pub fn returns(&self, task: Key) -> &[Key] {
-        self.tasks.live.get(task).map_or(&[], |task| &task.returns)
+        match (self.tasks.live.get(task), &self.tasks.last) {
+            (Some(task), _) => &task.returns,
+            (None, Some((last, returns))) if *last == task => returns,
+            (None, _) => &[],
+        }
     }
 
     pub fn task_id(&self, task: Key) -> Option<TaskId> {
@@ -153,6 +160,7 @@ impl Owner {
             object.uses = 1;
             returns.push(self.objects.insert(object));
         }
+        self.tasks.last = Some((task, returns.clone()));
         if let Some(entry) = self.tasks.live.get_mut(task) {
             entry.returns = returns;
         }

@@ -9,26 +9,19 @@ use world::World;
 
 #[test]
 fn calls_before_the_actor_is_alive_wait_and_keep_their_order() {
-    let mut w = World::new(2);
-    w.grant(0, 1);
-    let slow = w.submit(0, &[], &[]);
-    w.settle();
-    let first = w.take(1).unwrap();
-    let mut w2 = World::new(3);
-    std::mem::swap(&mut w, &mut w2);
-    drop((w2, first, slow));
-
-    let (actor, counting, _) = w.create_actor(0, 1);
+    let mut w = World::new(3);
+    let (actor, counting, id) = w.ask_for_actor(0);
     w.grant(0, 2);
     let arg = w.submit(0, &[], &[]);
     let blocked = w.method(0, actor, &[arg]);
     let after = w.method(0, actor, &[]);
+    w.tell(0, RayletToProcess::ActorAlive { actor: id, address: world::address(1) });
     assert_eq!(w.run_one(1).unwrap().kind, CallKind::CreateActor);
     assert!(w.run_one(1).is_none(), "a call whose argument is missing holds up the next");
     w.run_one(2);
     let (a, b) = (w.run_one(1).unwrap(), w.run_one(1).unwrap());
     assert_eq!((a.deps.len(), b.deps.len()), (1, 0));
-    [arg, blocked, after, counting].map(|object| w.release(0, object));
+    w.release_all(0, &[arg, blocked, after, counting]);
     w.settle();
     assert_eq!(w.run_one(1).unwrap().kind, CallKind::Terminate);
     assert_eq!(w.at[1].exits, 1);
@@ -119,7 +112,7 @@ fn an_actor_that_dies_fails_its_calls_with_the_cause() {
     assert!(w.is_error(0, late));
     let died = |error: &LocalError| matches!(error, LocalError::ActorDied { cause: ActorDeath::Exited, .. });
     assert!(w.at[0].errors.len() == 3 && w.at[0].errors.iter().all(died));
-    [counting, done, taken, queued, late].map(|object| w.release(0, object));
+    w.release_all(0, &[counting, done, taken, queued, late]);
     w.assert_empty();
 }
 
@@ -132,7 +125,7 @@ fn without_a_cause_the_process_is_the_cause() {
     w.pass(600_000_000);
     assert!(w.is_error(0, call) && w.is_error(0, counting));
     assert!(matches!(w.at[0].errors[0], LocalError::ActorDied { cause: ActorDeath::Process(_), .. }));
-    [counting, call].map(|object| w.release(0, object));
+    w.release_all(0, &[counting, call]);
     w.assert_empty();
 }
 
@@ -153,7 +146,7 @@ fn a_killed_actor_fails_what_waits_now_and_what_runs_when_it_is_gone() {
     w.tell(0, RayletToProcess::ActorDead { actor: id, cause: ActorDeath::Killed });
     let killed = |error: &LocalError| matches!(error, LocalError::ActorDied { cause: ActorDeath::Killed, .. });
     assert!(w.at[0].errors.iter().all(killed));
-    [counting, running, after].map(|object| w.release(0, object));
+    w.release_all(0, &[counting, running, after]);
     w.assert_empty();
 }
 
@@ -176,7 +169,7 @@ fn a_constructor_that_raises_fails_every_call() {
     assert!(w.is_error(0, call) && w.is_error(0, late));
     let failed = |error: &LocalError| matches!(error, LocalError::ActorDied { cause: ActorDeath::InitFailed { error }, .. } if *error == [1, 2]);
     assert!(w.at[0].errors.iter().all(failed));
-    [counting, call, late].map(|object| w.release(0, object));
+    w.release_all(0, &[counting, call, late]);
     w.assert_empty();
 }
 
@@ -200,28 +193,11 @@ fn a_queued_method_is_cancelled_and_those_after_it_run() {
 
 #[test]
 fn an_infeasible_actor_fails_its_calls() {
-    let mut w = World::new(2);
-    let (actor, counting, id) = w.create_actor(0, 1);
-    let call = w.method(0, actor, &[]);
-    let mut other = World::new(1);
-    std::mem::swap(&mut w, &mut other);
-    let (actor2, counting2, id2) = {
-        let created = w.at[0].owner.next_actor_id();
-        let spec = iosdk_types::spec::ActorSpec {
-            actor: created,
-            owner: world::address(0),
-            class_name: "B".to_owned(),
-            placement: iosdk_types::ResourceSet::new(),
-            held: iosdk_types::ResourceSet::new(),
-        };
-        let draft = w.draft(0, iosdk_runtime_core::Target::Method { actor: iosdk_types::Key::NIL }, &[], &[]);
-        w.step(0, Input::CreateActor { spec, draft });
-        (w.at[0].actors.pop().unwrap(), w.at[0].submitted.pop().unwrap().1, created)
-    };
-    drop((actor, counting, id, call));
-    let waiting = w.method(0, actor2, &[]);
-    w.tell(0, RayletToProcess::ActorDead { actor: id2, cause: ActorDeath::Infeasible { why: "no".to_owned() } });
-    assert!(w.is_error(0, waiting) && w.is_error(0, counting2));
-    [waiting, counting2].map(|object| w.release(0, object));
+    let mut w = World::new(1);
+    let (actor, counting, id) = w.ask_for_actor(0);
+    let waiting = w.method(0, actor, &[]);
+    w.tell(0, RayletToProcess::ActorDead { actor: id, cause: ActorDeath::Infeasible { why: "no".to_owned() } });
+    assert!(w.is_error(0, waiting) && w.is_error(0, counting));
+    w.release_all(0, &[waiting, counting]);
     w.assert_empty();
 }

@@ -228,7 +228,7 @@ fn a_retracted_call_gives_its_references_back() {
     assert!(w.is_ready(0, moved));
     w.answer(1, &running);
     w.run_one(1);
-    [warm, object, head, moved].map(|object| w.release(0, object));
+    w.release_all(0, &[warm, object, head, moved]);
     w.settle();
     w.assert_empty();
 }
@@ -273,15 +273,14 @@ fn a_reference_to_a_process_that_is_gone_fails() {
 fn a_fetch_given_up_leaves_nothing() {
     let mut w = World::new(2);
     w.grant(0, 1);
-    let (inside, pending) = (w.put(0, &[]), w.submit(0, &[], &[]));
-    let outer = w.put(0, &[inside, pending]);
+    let inside = w.put(0, &[]);
+    let outer = w.put(0, &[inside]);
     let (borrowed, task) = lend(&mut w, outer);
-    // The first task in the queue was `pending`: what ran is that one, and the lending one came after.
     w.step(1, Input::Watch { object: borrowed, waiter: 3 });
     w.step(1, Input::Unwatch { object: borrowed, waiter: 3 });
     w.release(1, borrowed);
-    while w.run_one(1).is_some() {}
-    [inside, pending, outer, task].map(|object| w.release(0, object));
+    w.settle();
+    w.release_all(0, &[inside, outer, task]);
     w.settle();
     assert!(w.at[1].ready.is_empty());
     w.assert_empty();

@@ -50,7 +50,7 @@ fn a_failed_dependency_fails_the_task_without_running_it() {
     assert!(w.run_one(1).is_none());
     assert!(w.is_error(0, second) && w.is_error(0, third));
     assert!(matches!(w.at[0].errors[..], [LocalError::DependencyFailed { .. }, LocalError::DependencyFailed { .. }]));
-    [first, second, third].map(|object| w.release(0, object));
+    w.release_all(0, &[first, second, third]);
     w.assert_empty();
 }
 
@@ -155,7 +155,7 @@ fn what_was_taken_costs_a_retry_what_was_not_is_free() {
     w.grant(0, 2);
     while w.run_one(2).is_some() {}
     assert!(w.is_ready(0, queued) && w.is_ready(0, retried));
-    [warm, taken, queued, retried].map(|object| w.release(0, object));
+    w.release_all(0, &[warm, taken, queued, retried]);
     w.assert_empty();
 }
 
@@ -213,7 +213,7 @@ fn cancel_stops_what_has_not_started_and_interrupts_what_runs() {
     w.answer_error(1, call.key, ReplyStatus::RetryableError);
     w.settle();
     assert!(w.is_error(0, running));
-    [warm, running, pushed, waiting].map(|object| w.release(0, object));
+    w.release_all(0, &[warm, running, pushed, waiting]);
     w.assert_empty();
 }
 

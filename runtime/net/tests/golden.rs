@@ -106,6 +106,7 @@ fn to_process() -> Vec<RayletToProcess> {
         M::Answer { request: 5, answer: Answer::Resources(cpus(2)) },
         M::Log { lines: vec![line] },
         M::Exit { reason: "over".into() },
+        M::Retire,
     ]
 }
 
@@ -147,6 +148,7 @@ fn variant_to_process(message: &RayletToProcess) -> usize {
         RayletToProcess::Answer { .. } => 12,
         RayletToProcess::Log { .. } => 13,
         RayletToProcess::Exit { .. } => 14,
+        RayletToProcess::Retire => 15,
     }
 }
 

@@ -35,6 +35,7 @@ impl World {
             notebook: Vec::new(),
             planted,
             scarce_actors: Set::new(),
+            is_taking_turns: None,
             calls_run: 0,
         };
         world.plant_in_gcs();

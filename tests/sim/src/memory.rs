@@ -127,6 +127,8 @@ pub struct Stored {
 pub struct Granted {
     pub bytes: u64,
     pub holder: Address,
+    /// The holder has given it back; the raylet does not know yet.
+    pub is_returned: bool,
 }
 
 /// A node's arena as everybody maps it.
@@ -141,7 +143,7 @@ impl Arena {
     /// The holder writes an object into an extent of its own; None when none of them has room.
     pub fn allocate(&mut self, holder: Address, len: u64, content: Content) -> Option<Extent> {
         let own: Vec<(u64, u64)> =
-            self.granted.iter().filter(|(_, extent)| extent.holder == holder).map(|(at, extent)| (*at, extent.bytes)).collect();
+            self.granted.iter().filter(|(_, extent)| extent.holder == holder && !extent.is_returned).map(|(at, extent)| (*at, extent.bytes)).collect();
         let offset = own.into_iter().find_map(|(at, bytes)| self.room(at, bytes, len))?;
         self.generation += 1;
         let stored = Stored { generation: self.generation, len, content, owner: holder, object: None };
@@ -179,7 +181,7 @@ impl Arena {
         let empty = |at: u64, bytes: u64| self.stored.range(at..at + bytes).next().is_none();
         self.granted
             .iter()
-            .filter(|(at, extent)| extent.holder == holder && empty(**at, extent.bytes))
+            .filter(|(at, extent)| extent.holder == holder && !extent.is_returned && empty(**at, extent.bytes))
             .map(|(at, _)| *at)
             .collect()
     }

@@ -79,7 +79,7 @@ impl World {
     /// After a step: the machine's state must be sane and its deadline arranged.
     fn settle_owner(&mut self, at: Address) {
         let Some(process) = self.processes.get_mut(&at) else { return };
-        let sane = if self.trace.events % 16 == 0 { process.owner.check() } else { Ok(()) };
+        let sane = if self.trace.events % 512 < 2 { process.owner.check() } else { Ok(()) };
         let deadline = process.owner.deadline().filter(|deadline| process.tick_at.is_none_or(|at| *deadline < at));
         if let Some(deadline) = deadline {
             process.tick_at = Some(deadline);
@@ -260,8 +260,13 @@ impl World {
             return self.hold(broken("OWN-1", format!("{at} frees {extent:?}, which is not there")));
         }
         node.arena.stored.remove(&extent.offset);
-        // A process keeps one empty extent for its next put.
-        for empty in node.arena.empty_extents(at).into_iter().skip(1) {
+        // A process keeps one empty extent for its next put, and what it has just been given for one.
+        let wants = self.processes.get(&at).and_then(|process| process.body.as_ref()).is_some_and(|body| body.wanted.is_some());
+        let kept = if wants || self.is_taking_turns == Some(at) { usize::MAX } else { 1 };
+        for empty in node.arena.empty_extents(at).into_iter().skip(kept) {
+            if let Some(extent) = self.nodes.get_mut(&at.node).and_then(|node| node.arena.granted.get_mut(&empty)) {
+                extent.is_returned = true;
+            }
             self.tell_raylet(at, ProcessToRaylet::ExtentReturn { offset: empty });
         }
     }
@@ -319,7 +324,8 @@ impl World {
             | RayletToProcess::NoSuchPeer { .. }
             | RayletToProcess::ActorAlive { .. }
             | RayletToProcess::ActorDead { .. }
-            | RayletToProcess::Exit { .. } => {
+            | RayletToProcess::Exit { .. }
+            | RayletToProcess::Retire => {
                 self.step_owner(to, Input::FromRaylet(message));
             }
         }

@@ -47,7 +47,7 @@ impl World {
 
     fn settle_raylet(&mut self, number: u32) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
-        let sane = if self.trace.events % 16 == 0 { node.raylet.check() } else { Ok(()) };
+        let sane = if self.trace.events % 512 < 8 { node.raylet.check() } else { Ok(()) };
         let deadline = node.raylet.deadline().filter(|deadline| node.tick_at.is_none_or(|at| *deadline < at));
         if let Some(deadline) = deadline {
             node.tick_at = Some(deadline);
@@ -111,7 +111,7 @@ impl World {
         let limit = self.settings.arena_limit;
         let Some(node) = self.nodes.get_mut(&number) else { return };
         let verdict = self.checks.store_1.granted(&node.arena, limit, to, offset, bytes);
-        node.arena.granted.insert(offset, crate::memory::Granted { bytes, holder: to });
+        node.arena.granted.insert(offset, crate::memory::Granted { bytes, holder: to, is_returned: false });
         self.hold(verdict);
     }
 

@@ -88,7 +88,9 @@ impl World {
         };
         self.checks.sched_3.progress(self.now);
         for _ in 0..TURNS {
+            self.is_taking_turns = Some(at);
             let next = self.take_turn(at, &mut body);
+            self.is_taking_turns = None;
             if self.violation.is_some() || !self.processes.contains_key(&at) {
                 return;
             }

@@ -65,6 +65,8 @@ pub struct World {
     pub planted: Option<crate::planted::Planted>,
     /// Actors that hold what there is little of.
     pub scarce_actors: Set<iosdk_types::ActorId>,
+    /// The process whose user code runs now.
+    pub is_taking_turns: Option<Address>,
     pub calls_run: u64,
 }
 
@@ -198,7 +200,7 @@ impl World {
             .processes
             .values()
             .filter(|process| process.welcomed && !process.ending)
-            .map(process_is_empty)
+            .map(|process| process_is_empty(process, &self.ghost))
             .chain(self.nodes.iter().filter(|(_, node)| !node.shut_down).map(|(number, node)| arena_is_empty(*number, &node.arena)))
             .collect();
         for verdict in verdicts {

@@ -129,11 +129,9 @@ fn apply_to_store(world: &mut World, op: &Op) {
             world.says(who, ProcessToRaylet::Claims { holder, extents: vec![extent * 2 * MIB] });
             world.says(who, ProcessToRaylet::Unclaim { holder, extent: extent * MIB });
         }
-        Op::Unpin { which } => {
-            if which < world.pins_watched.len() {
-                let offset = world.pins_watched.remove(which);
-                world.unpinned(offset);
-            }
+        Op::Unpin { which } if which < world.pins_watched.len() => {
+            let offset = world.pins_watched.remove(which);
+            world.unpinned(offset);
         }
         _ => {}
     }

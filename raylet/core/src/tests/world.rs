@@ -280,6 +280,10 @@ impl World {
         match &message {
             RayletToProcess::Granted { class, lease, worker } => self.booked(to, *class, *lease, *worker),
             RayletToProcess::ExtentGranted { offset, bytes, .. } => self.extent_granted(to, *offset, *bytes),
+            RayletToProcess::Retire => {
+                let death = Death { pid: 1, exit: Exit::Code(0), intended: true, last_lines: Vec::new() };
+                after.push(Input::ProcessDied { process: to, death });
+            }
             RayletToProcess::PeerDying { peer } if self.acks_at_once => {
                 answer(ProcessToRaylet::DeadAck { peer: *peer });
             }

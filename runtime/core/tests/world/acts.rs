@@ -103,6 +103,12 @@ impl World {
         self.step(process, Input::Release { object });
     }
 
+    pub fn release_all(&mut self, process: usize, objects: &[Key]) {
+        for &object in objects {
+            self.release(process, object);
+        }
+    }
+
     /// Takes the next call and wins or loses its claim.
     pub fn take(&mut self, process: usize) -> Option<CallView> {
         loop {
@@ -164,6 +170,13 @@ impl World {
 
     /// An actor of `owner` with its process leased; returns its key, its counting object and its id.
     pub fn create_actor(&mut self, owner: usize, process: usize) -> (Key, Key, ActorId) {
+        let (actor, counting, id) = self.ask_for_actor(owner);
+        self.tell(owner, RayletToProcess::ActorAlive { actor: id, address: address(process) });
+        (actor, counting, id)
+    }
+
+    /// The same, with no process yet.
+    pub fn ask_for_actor(&mut self, owner: usize) -> (Key, Key, ActorId) {
         let id = self.at[owner].owner.next_actor_id();
         let spec = ActorSpec {
             actor: id,
@@ -176,7 +189,6 @@ impl World {
         self.step(owner, Input::CreateActor { spec, draft });
         let actor = self.at[owner].actors.pop().unwrap();
         let counting = self.at[owner].submitted.pop().unwrap().1;
-        self.tell(owner, RayletToProcess::ActorAlive { actor: id, address: address(process) });
         (actor, counting, id)
     }
 
@@ -199,7 +211,7 @@ impl World {
             let left: Vec<&u32> = process.payloads.keys().filter(|key| !process.definitions.contains(key)).collect();
             assert!(left.is_empty(), "process {index} kept payloads {left:?}");
         }
-        let left: Vec<_> = self.arena.iter().filter(|(holder, _)| self.at[*holder].alive).collect();
+        let left: Vec<_> = self.arena.keys().filter(|(holder, _)| self.at[*holder].alive).collect();
         assert!(left.is_empty(), "left in the arena: {left:?}");
     }
 }

@@ -34,7 +34,9 @@ impl World {
         // What nobody claimed is the raylet's to free.
         let claimed: BTreeSet<u64> = self.claimed(dead);
         let align = 2 << 20;
-        self.arena.retain(|(holder, offset)| *holder != dead || claimed.contains(&(offset / align * align)));
+        self.arena.retain(|(holder, offset), _| *holder != dead || claimed.contains(&(offset / align * align)));
+        // Holders sweep what the dead one owned in their extents.
+        self.arena.retain(|(holder, _), owner| *owner != dead || *holder == dead);
     }
 
     /// Extents of this holder that some process claims now.

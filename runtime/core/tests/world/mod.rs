@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 mod acts;
-mod deaths;
+pub mod deaths;
 
 use iosdk_runtime_core::{CallView, Effect, Input, LocalError, NewValue, ObjectState, Owner};
 use iosdk_types::message::peer::{Claim, Payload, PeerMessage, Place, WireValue};
@@ -47,8 +47,8 @@ pub struct World {
     pub at: Vec<Process>,
     pub lanes: BTreeMap<(usize, usize), VecDeque<PeerMessage>>,
     pub words: Vec<Word>,
-    /// Live allocations: holder and offset.
-    pub arena: BTreeSet<(usize, u64)>,
+    /// Live allocations: holder and offset, and who owns the object there.
+    pub arena: BTreeMap<(usize, u64), usize>,
     next_offset: u64,
     next_lease: u64,
     /// Content number of the next inline value.
@@ -117,7 +117,7 @@ impl World {
             at,
             lanes: BTreeMap::new(),
             words: Vec::new(),
-            arena: BTreeSet::new(),
+            arena: BTreeMap::new(),
             next_offset: 0,
             next_lease: 0,
             next_content: 1,
@@ -142,7 +142,7 @@ impl World {
 
     pub fn stored(&mut self, process: usize) -> Place {
         self.next_offset += 1 << 20;
-        self.arena.insert((process, self.next_offset));
+        self.arena.insert((process, self.next_offset), process);
         Place::Arena(Extent {
             segment: 0,
             generation: 1,
@@ -236,11 +236,11 @@ impl World {
             }
             Effect::FreeLocal(extent) => {
                 assert_eq!(index(extent.holder), process);
-                assert!(self.arena.remove(&(process, extent.offset)), "freed twice: {extent:?}");
+                assert!(self.arena.remove(&(process, extent.offset)).is_some(), "freed twice: {extent:?}");
             }
             Effect::FreeOrphan(extent) => {
                 assert!(!self.at[index(extent.holder)].alive);
-                assert!(self.arena.remove(&(index(extent.holder), extent.offset)), "freed twice: {extent:?}");
+                assert!(self.arena.remove(&(index(extent.holder), extent.offset)).is_some(), "freed twice: {extent:?}");
             }
         }
         queue.extend(more);
@@ -263,6 +263,14 @@ impl World {
                 *payload = Payload(*table.get(&payload.0).expect("bytes were dropped before they were sent") as u32);
             }
         });
+        // Returns belong to the caller from here on.
+        if let PeerMessage::Reply(reply) = &message {
+            for value in &reply.returns {
+                if let Place::Arena(extent) = value.place {
+                    self.arena.insert((from, extent.offset), to);
+                }
+            }
+        }
         if self.at[to].alive {
             self.lanes.entry((from, to)).or_default().push_back(message);
         }

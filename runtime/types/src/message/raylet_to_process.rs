@@ -84,6 +84,8 @@ pub enum RayletToProcess {
     Exit {
         reason: String,
     },
+    /// Nobody needs this worker any more: take no calls, and end once nothing here is in anybody's use. What it owns may be.
+    Retire,
 }
 
 /// One line of a worker's output.

@@ -2,19 +2,22 @@
 //! that nobody can reach, and no arena keeps an object whose last reference is gone.
 
 use crate::check::{Verdict, broken};
+use crate::ghost::Ghost;
 use crate::memory::{Arena, Content};
 use crate::process::Process;
 
 const NAME: &str = "OWN-2";
 
 /// User code has let go of everything and nothing is on its way.
-pub fn process_is_empty(process: &Process) -> Verdict {
+pub fn process_is_empty(process: &Process, ghost: &Ghost) -> Verdict {
     let owner = &process.owner;
     let counts = (owner.live_objects(), owner.live_tasks(), owner.live_calls(), owner.in_flight());
     if counts != (0, 0, 0, 0) {
         let (objects, tasks, calls, in_flight) = counts;
+        let known = |id: &&iosdk_types::ObjectId| owner.find(id).is_some();
+        let which: Vec<_> = ghost.objects.keys().filter(known).take(4).map(|id| (id, &ghost.objects[id].task)).collect();
         let text = format!(
-            "process {} still has {objects} objects, {tasks} tasks, {calls} calls and {in_flight} unanswered when all is quiet",
+            "process {} still has {objects} objects, {tasks} tasks, {calls} calls and {in_flight} unanswered when all is quiet: {which:?}",
             process.address
         );
         return broken(NAME, text);
