@@ -7,8 +7,7 @@ from . import Row
 
 def ready(bench):
     rt = bench.rt
-    refs = [rt.remote(callee.small).remote() for _ in range(1000)]
-    rt.get(refs)
+    refs = [rt.put(i) for i in range(1000)]
 
     def call():
         done, pending = rt.wait(refs, num_returns=1000)

@@ -68,7 +68,7 @@ pub(crate) fn get<'py>(refs: &Bound<'py, PyAny>, timeout: Option<f64>) -> PyResu
         return fetch(py, &process, key);
     }
     let list = refs.cast::<PyList>().map_err(|_| invalid_refs(refs))?;
-    let keys = keys_of(&process, list, |item| PyValueError::new_err(not_a_ref("get", item)))?;
+    let keys = keys_of(&process, list, |item| PyTypeError::new_err(not_a_ref("get", item)))?;
     await_all(py, &process, &keys, timeout)?;
     if let Some(failed) = process.first_error(&keys) {
         fetch(py, &process, failed)?;

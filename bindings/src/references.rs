@@ -43,6 +43,7 @@ pub(crate) fn while_loading<T>(contains: &[Key], run: impl FnOnce() -> PyResult<
 pub(crate) fn reduce<'py>(reference: Bound<'py, ObjectRef>) -> PyResult<Bound<'py, PyTuple>> {
     let py = reference.py();
     let module = py.import("iosdk._core")?;
+    session::key_of(&session::current()?, reference.get())?;
     let noted = DUMPING.with_borrow_mut(|stack| {
         stack.last_mut().map(|table| {
             table.push(reference.clone().unbind());

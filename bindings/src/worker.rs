@@ -336,6 +336,9 @@ impl Worker {
 
     fn pack<'py>(&self, py: Python<'py>, error: &PyErr, name: &str) -> PyResult<Bound<'py, PyAny>> {
         let instance = self.instance.as_ref().map(|instance| instance.bind(py).clone());
+        if let Some(traceback) = error.traceback(py) {
+            error.value(py).setattr("__traceback__", traceback)?;
+        }
         // `into_value` and not `value`: only it hangs the traceback onto the exception.
         let value = error.clone_ref(py).into_value(py);
         hooks(py)?.error_pack.bind(py).call1((value, name, instance.is_some(), instance))

@@ -6,7 +6,35 @@ from typing import Any, Generic, TypeVar, final
 
 _R = TypeVar("_R", covariant=True)
 
-__all__: list[str]
+__all__ = [
+    "ActorCore",
+    "ArenaBuffer",
+    "MethodCaller",
+    "ObjectRef",
+    "TaskCaller",
+    "_carried",
+    "_inside",
+    "adopt_actor",
+    "ask_exit",
+    "cancel",
+    "connect",
+    "create_actor",
+    "daemon_main",
+    "define",
+    "disconnect",
+    "get",
+    "is_connected",
+    "next_log_lines",
+    "put",
+    "query",
+    "scheduling_class",
+    "session_id",
+    "shutdown_cluster",
+    "task_context",
+    "version",
+    "wait",
+    "worker_main",
+]
 
 @final
 class ObjectRef(Generic[_R]):

@@ -70,12 +70,19 @@ def unpack(packed: tuple[Any, ...]) -> BaseException:
 
 
 def allocate(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
-    """An instance made past `__new__` and `__init__` of user classes, by the class written in C that decides the
-    layout."""
-    native = max((base for base in cls.__mro__ if not base.__flags__ & HEAP_TYPE), key=lambda base: base.__basicsize__)
-    new: Any = native.__new__
-    made: BaseException = new(cls, *args)
-    return made
+    """An instance made past `__new__` and `__init__` of user classes, by a class written in C: the one that decides the
+    layout, or the next that CPython lets do it (`MemoryError` makes none but its own)."""
+    natives = [base for base in cls.__mro__ if not base.__flags__ & HEAP_TYPE and base is not object]
+    refused: TypeError | None = None
+    for native in sorted(natives, key=lambda base: -base.__basicsize__):
+        new: Any = native.__new__
+        try:
+            made: BaseException = new(cls, *args)
+        except TypeError as problem:
+            refused = refused or problem
+        else:
+            return made
+    raise refused or TypeError(f"{cls} is no exception class")
 
 
 HEAP_TYPE = 1 << 9

@@ -47,6 +47,9 @@ class Output(io.TextIOWrapper):
 
 _outputs: tuple[Output, ...] = ()
 
+# Functions that run under a name given by option: that name -> their own, both with the module.
+renamed: dict[str, str] = {}
+
 
 def run(control_fd: int) -> int:
     """The life of a worker: joins over `control_fd`, executes what it is sent, returns its exit code."""
@@ -103,4 +106,7 @@ def load(kind: int, name: str, module: str, pickled: bytes) -> Any:
         from iosdk.remote_function import note_loaded
 
         note_loaded(loaded, pickled)
+        qualname = getattr(loaded, "__qualname__", name)
+        if qualname != name:
+            renamed[f"{module}.{name}"] = f"{module}.{qualname}"
     return loaded

@@ -37,7 +37,12 @@ class RuntimeContext:
 
     def get_task_function_name(self) -> str | None:
         """Module and qualified name of the function that runs; None in a driver."""
-        return _core.task_context()["function_name"]  # type: ignore[no-any-return]
+        name: str | None = _core.task_context()["function_name"]
+        if name is None:
+            return None
+        from iosdk._worker import renamed
+
+        return renamed.get(name, name)
 
     def get_actor_id(self) -> str | None:
         """The actor that this process is; None elsewhere."""

@@ -89,7 +89,8 @@ impl<G: GcsLink> Node<G> {
             | RayletToProcess::Answer { .. }
             | RayletToProcess::Log { .. }
             | RayletToProcess::Exit { .. }
-            | RayletToProcess::Retire => Some(Vec::new()),
+            | RayletToProcess::Retire
+            | RayletToProcess::MakeRoom => Some(Vec::new()),
         }
     }
 

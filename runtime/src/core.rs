@@ -46,6 +46,8 @@ pub(crate) struct Core {
     /// Rows of the pin table that count no more.
     pub(crate) dead: Set<u32>,
     pub(crate) store: Arc<Store>,
+    /// Until then no freed extent is kept: somebody waits for room.
+    pub(crate) keep_none_until: Time,
     /// Names of definitions and class names of actors, for errors.
     pub(crate) names: Map<u64, String>,
     pub(crate) actor_names: Map<ActorId, String>,
@@ -78,6 +80,7 @@ impl Core {
             scratch_out: Vec::new(),
             dead: Set::new(),
             store,
+            keep_none_until: Time(0),
             names: Map::new(),
             actor_names: Map::new(),
             resource_classes: Vec::new(),

@@ -3,12 +3,12 @@
 //! outstanding it sleeps for good.
 
 use crate::core::{Core, Reply};
-use crate::process::{JoinError, Process};
+use crate::process::{JoinError, Process, pin_row};
 use crate::signals;
 use iosdk_net::control::{ControlReader, ReadError, Received};
 use iosdk_runtime_core::Input;
 use iosdk_types::message::RayletToProcess;
-use iosdk_types::{Key, Machine};
+use iosdk_types::{Key, Machine, Span};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -21,6 +21,8 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(2);
 /// The same while a waiting thread drives.
 const LED_TICK: Duration = Duration::from_millis(10);
+/// How long freed extents go back at once after somebody had to wait for room.
+const KEEP_NONE: Span = Span::from_secs(10);
 /// Ticks without anything outstanding before it sleeps for good.
 const QUIET_TICKS: u32 = 50;
 
@@ -237,7 +239,7 @@ impl Events {
                 self.process.drain_everything(core);
                 core.step(now, Input::FromRaylet(message));
                 core.links.detach(peer);
-                core.dead.insert(peer.process);
+                core.dead.insert(pin_row(peer));
                 core.store.owner_died(peer, |row| !core.dead.contains(&row));
                 core.give_back();
             }
@@ -246,6 +248,11 @@ impl Events {
             }
             RayletToProcess::ExtentRefused { request, report } => core.answer(request, Reply::Refused(report)),
             RayletToProcess::Answer { request, answer } => core.answer(request, Reply::Answer(answer)),
+            RayletToProcess::MakeRoom => {
+                core.keep_none_until = now + KEEP_NONE;
+                core.store.drain();
+                core.give_back();
+            }
             RayletToProcess::Log { lines } => self.process.add_logs(lines),
             RayletToProcess::Welcome { .. } => {}
             RayletToProcess::Granted { .. }

@@ -131,6 +131,8 @@ impl Process {
     /// Room for `len` bytes of a value that `owner` will own, if there is some at hand.
     pub fn try_allocate(&self, len: usize, owner: Option<Address>) -> Option<Result<Writing, StoreError>> {
         let owner = owner.unwrap_or(self.session().address);
+        // What was dropped a moment ago is room for this one, and its pages are warm.
+        drop(self.enter());
         match self.store().allocate(len as u64, owner) {
             Ok(writer) => Some(Ok(Writing(writer))),
             Err(PutError::Needs(_)) => None,
@@ -146,6 +148,7 @@ impl Process {
         mut stop: impl FnMut() -> bool,
     ) -> Result<Writing, StoreError> {
         let owner = owner.unwrap_or(self.session().address);
+        let mut drained = false;
         loop {
             let needs = match self.store().allocate(len as u64, owner) {
                 Ok(writer) => return Ok(Writing(writer)),
@@ -161,6 +164,14 @@ impl Process {
                         self.say(ProcessToRaylet::ExtentReturn { offset });
                         return Err(error.into());
                     }
+                }
+                // What is kept here for the next put may be of the wrong size: give it back and ask once more.
+                Reply::Refused(_) if !drained => {
+                    drained = true;
+                    self.store().drain();
+                    let mut core = self.enter();
+                    core.give_back();
+                    self.leave_core(core);
                 }
                 Reply::Refused(report) => return Err(StoreError::Full { needed: len as u64, report }),
                 Reply::Answer(_) | Reply::Pending => return Err(StoreError::Closed),

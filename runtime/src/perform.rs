@@ -45,6 +45,9 @@ impl Core {
             Effect::MakeError { objects, error } => self.make_error(now, objects, error),
             Effect::FreeLocal(extent) => {
                 if self.store.free(&extent).is_ok() {
+                    if now < self.keep_none_until {
+                        self.store.drain();
+                    }
                     self.give_back();
                 }
             }
@@ -132,12 +135,15 @@ impl Core {
     }
 }
 
-/// Calls and replies are found by whoever waits or executes; what others wait for must be answered however busy user code is.
+/// Calls and replies are found by whoever waits or executes; what others wait for, memory included, is seen to however busy user
+/// code is.
 fn urgency(message: &PeerMessage) -> Urgency {
     match message {
         PeerMessage::Define { .. } | PeerMessage::Call(_) | PeerMessage::Reply(_) => Urgency::Lazy,
-        PeerMessage::Return { .. } | PeerMessage::LendAck { .. } | PeerMessage::Free { .. } => Urgency::Lazy,
-        PeerMessage::Fetch { .. }
+        PeerMessage::Return { .. }
+        | PeerMessage::LendAck { .. }
+        | PeerMessage::Free { .. }
+        | PeerMessage::Fetch { .. }
         | PeerMessage::Value { .. }
         | PeerMessage::Register { .. }
         | PeerMessage::Registered { .. }

@@ -21,6 +21,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// This process's row of the pin table. The last row is the raylet's own.
+pub(crate) fn pin_row(address: Address) -> u32 {
+    address.process % (iosdk_store::pins::ROWS - 1)
+}
+
 /// What the raylet told us when we joined.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -125,7 +130,7 @@ impl Process {
         }
         let Ok([mailbox, arena, pins]) = <[OwnedFd; 3]>::try_from(fds) else { return Err(JoinError::Confused) };
         let mailbox = OwnMailbox::map(mailbox)?;
-        let store = Store::new(address, 0, Segment::map(arena)?, Pins::map(pins, address.process)?);
+        let store = Store::new(address, 0, Segment::map(arena)?, Pins::map(pins, pin_row(address))?);
         let session = Session { address, node, job, name: session, dir: session_dir, node_ip, arena_limit };
         let core = Core::new(Owner::new(address, job), Links::default(), store.clone());
         let process = Arc::new(Self {
@@ -181,6 +186,7 @@ impl Process {
         if !self.released.is_empty() {
             self.settle(&mut core);
         }
+        self.drive(&mut core);
         core
     }
 

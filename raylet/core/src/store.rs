@@ -3,7 +3,7 @@
 use crate::arena::Granted;
 use crate::{Effect, Raylet};
 use iosdk_types::message::{RayletToProcess, StoreReport, StoreUse};
-use iosdk_types::{Address, Map, Time};
+use iosdk_types::{Address, Map, Set, Time};
 
 impl Raylet {
     pub(crate) fn extent_request(&mut self, now: Time, from: u32, request: u64, bytes: u64, out: &mut Vec<Effect>) {
@@ -11,7 +11,12 @@ impl Raylet {
             return self.say_granted(&granted, out);
         }
         match self.arena.request(from, request, bytes, now + self.config.extent_wait) {
-            Ok(()) => self.serve_extents(out),
+            Ok(()) => {
+                self.serve_extents(out);
+                if self.arena.granted(from, request).is_none() {
+                    self.ask_for_room(out);
+                }
+            }
             Err(()) => self.refuse_extent(from, request, out),
         }
     }
@@ -19,6 +24,16 @@ impl Raylet {
     pub(crate) fn extent_return(&mut self, now: Time, from: u32, offset: u64, out: &mut Vec<Effect>) {
         if self.arena.give_back(now, from, offset) {
             self.serve_extents(out);
+        }
+    }
+
+    /// Holders keep freed extents for their next put; while somebody waits, nobody keeps any.
+    fn ask_for_room(&self, out: &mut Vec<Effect>) {
+        let holders: Set<u32> = self.arena.held.values().map(|held| held.holder).collect();
+        for holder in holders {
+            if self.processes.live.contains_key(&holder) {
+                self.say(holder, RayletToProcess::MakeRoom, out);
+            }
         }
     }
 

@@ -164,7 +164,8 @@ impl Owner {
             | RayletToProcess::ExtentGranted { .. }
             | RayletToProcess::ExtentRefused { .. }
             | RayletToProcess::Answer { .. }
-            | RayletToProcess::Log { .. } => {}
+            | RayletToProcess::Log { .. }
+            | RayletToProcess::MakeRoom => {}
         }
     }
 }
@@ -197,6 +198,10 @@ impl Machine for Owner {
             Input::Retracted { task, won } => self.retracted(now, task, won, out),
         }
         self.bury(out);
+        if self.executor.retiring && self.idle() {
+            self.executor.retiring = false;
+            out.push(Effect::Exit { reason: "idle".to_owned() });
+        }
     }
 
     fn deadline(&self) -> Option<Time> {

@@ -60,7 +60,7 @@ pub(crate) struct Tasks {
     pub(crate) submitted: u64,
     pub(crate) ended: u64,
     /// The last one submitted and its returns.
-    last: (Key, SmallVec<[Key; 1]>),
+    last: Option<(Key, SmallVec<[Key; 1]>)>,
 }
 
 impl Owner {

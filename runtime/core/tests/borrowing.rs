@@ -304,3 +304,43 @@ fn an_error_value_carries_references_too() {
     w.settle();
     w.assert_empty();
 }
+
+/// The lender's `Return` overtakes the receiver's `Register`: is the object still there in between?
+fn survives_being_handed_on(w: &mut World) -> bool {
+    w.grant(0, 1);
+    let object = w.put(0, &[]);
+    let (inner, task) = lend(w, object);
+    w.release_all(0, &[task, object]);
+    w.grant(1, 2);
+    let onward = w.submit(1, &[], &[inner]);
+    while w.deliver(1, 2) {}
+    let call = w.take(2).unwrap();
+    w.step(2, Input::Retain { object: call.contains[0] });
+    w.answer(2, &call);
+    while w.deliver(2, 1) {}
+    w.release(1, onward);
+    w.release(1, inner);
+    while w.deliver(1, 0) {}
+    let alive = w.is_ready(0, object);
+    w.settle();
+    w.release(2, call.contains[0]);
+    w.settle();
+    alive
+}
+
+#[test]
+fn a_return_that_overtakes_a_registration_frees_nothing() {
+    let mut w = World::new(3);
+    assert!(survives_being_handed_on(&mut w));
+    w.assert_empty();
+}
+
+#[cfg(feature = "planted")]
+#[test]
+fn a_forwarder_without_a_hold_of_its_own_is_noticed() {
+    let mut w = World::new(3);
+    for process in &mut w.at {
+        process.owner.plant(iosdk_runtime_core::planted::Bug::DropLoanOnForward);
+    }
+    assert!(!survives_being_handed_on(&mut w));
+}

@@ -2,7 +2,10 @@
 //! Built with the failpoints, as every target of this package's tests is: they add about a nanosecond per message.
 #![allow(unsafe_code)]
 
-use iosdk_net::{ClaimSlots, Consumer, OwnMailbox, PeerMailbox, Producer, Pushed, Urgency, mailbox};
+use iosdk_net::{ClaimSlots, Consumer, OwnMailbox, PeerMailbox, Producer, Pushed, Urgency, frame, mailbox};
+use iosdk_types::TaskId;
+use iosdk_types::message::peer::{CallKind, Claim, Payload, PeerMessage, WireCall};
+use smallvec::SmallVec;
 use std::hint::black_box;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -48,6 +51,33 @@ fn push_and_pop(len: usize, burst: u32) {
         }
     });
     println!("push + pop, {len:5} bytes, bursts of {burst:3}: {ns:7.1} ns");
+}
+
+/// A call with 20 bytes of arguments, as the hot path sends it: encode, push, pop, decode.
+fn call() {
+    let (mut producer, mut consumer) = lane();
+    let args = [5u8; 20];
+    let message = PeerMessage::Call(WireCall {
+        key: 1 << 32,
+        task: TaskId([1; 24]),
+        function: 1,
+        depth: 0,
+        returns: 1,
+        kind: CallKind::Task,
+        claim: Claim { slot: 3, generation: 1 },
+        args: Payload(0),
+        deps: SmallVec::new(),
+        contains: Vec::new(),
+    });
+    let mut out = Vec::new();
+    let ns = measure(200_000, |rounds| {
+        for _ in 0..rounds {
+            assert_eq!(frame::push(&mut producer, black_box(&message), |_| &args), Pushed::Done);
+            assert!(consumer.pop(&mut out).unwrap());
+            black_box(frame::decode(&out, |bytes| Payload(bytes.len() as u32)).unwrap());
+        }
+    });
+    println!("call: encode, push, pop, decode:          {ns:7.1} ns");
 }
 
 fn claim() {
@@ -165,6 +195,7 @@ fn main() {
     for (len, burst) in [(64, 1), (96, 1), (96, 16), (96, 256), (128, 1), (1000, 1), (4000, 16), (60_000, 1)] {
         push_and_pop(len, burst);
     }
+    call();
     claim();
     ring();
     let spin = Duration::from_micros(20);

@@ -107,6 +107,7 @@ fn to_process() -> Vec<RayletToProcess> {
         M::Log { lines: vec![line] },
         M::Exit { reason: "over".into() },
         M::Retire,
+        M::MakeRoom,
     ]
 }
 
@@ -149,6 +150,7 @@ fn variant_to_process(message: &RayletToProcess) -> usize {
         RayletToProcess::Log { .. } => 13,
         RayletToProcess::Exit { .. } => 14,
         RayletToProcess::Retire => 15,
+        RayletToProcess::MakeRoom => 16,
     }
 }
 
@@ -190,5 +192,5 @@ fn what_processes_say_does_not_change() {
 
 #[test]
 fn what_raylets_say_does_not_change() {
-    check(to_process(), include_str!("golden/raylet_to_process.hex"), 15, variant_to_process);
+    check(to_process(), include_str!("golden/raylet_to_process.hex"), 17, variant_to_process);
 }

@@ -34,7 +34,7 @@ kinds!(to_raylet, iosdk_types::message::ProcessToRaylet as Kind, [
 ]);
 kinds!(to_process, iosdk_types::message::RayletToProcess as Kind, [
     Welcome, Granted, Reclaim, Infeasible, Attach, NoSuchPeer, PeerDying, PeerDead, ActorAlive, ActorDead, ExtentGranted,
-    ExtentRefused, Answer, Log, Exit, Retire,
+    ExtentRefused, Answer, Log, Exit, Retire, MakeRoom,
 ]);
 kinds!(raylet_input, iosdk_raylet_core::Input as Kind, [
     DriverConnected, WorkerForked, ForkFailed, FromProcess, FromGcs, GcsUp, GcsDown, ProcessDied, Status, Unpinned,

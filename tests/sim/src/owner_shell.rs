@@ -317,6 +317,8 @@ impl World {
                 self.drain_lane(peer, to, true);
                 self.step_owner(to, Input::FromRaylet(message));
             }
+            // A simulated heap gives every freed extent back at once.
+            RayletToProcess::MakeRoom => {}
             RayletToProcess::PeerDead { peer, .. } => self.peer_is_dead(to, peer, message),
             RayletToProcess::Granted { .. }
             | RayletToProcess::Reclaim { .. }

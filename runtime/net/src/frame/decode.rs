@@ -29,10 +29,17 @@ type Lengths = SmallVec<[u64; 4]>;
 
 /// Decodes one whole message; `store` takes the bytes of each payload and names them. If the message turns out to be bad,
 /// `store` was not called.
-pub fn decode(bytes: &[u8], store: impl FnMut(&[u8]) -> Payload) -> Result<PeerMessage, BadFrame> {
+pub fn decode(bytes: &[u8], mut store: impl FnMut(&[u8]) -> Payload) -> Result<PeerMessage, BadFrame> {
     let mut cursor = Cursor::new(bytes);
     let mut lengths = Lengths::new();
     let mut message = head(&mut cursor, &mut lengths)?;
+    if let [len] = *lengths.as_slice() {
+        // Most calls and replies.
+        let payload = cursor.slice(len)?;
+        cursor.end()?;
+        resolve(&mut message, &[store(payload)]);
+        return Ok(message);
+    }
     let mut slices = SmallVec::<[&[u8]; 4]>::new();
     for len in lengths {
         slices.push(cursor.slice(len)?);
@@ -43,6 +50,7 @@ pub fn decode(bytes: &[u8], store: impl FnMut(&[u8]) -> Payload) -> Result<PeerM
     Ok(message)
 }
 
+#[inline]
 fn head(cursor: &mut Cursor<'_>, lengths: &mut Lengths) -> Result<PeerMessage, BadFrame> {
     Ok(match cursor.u8()? {
         DEFINE => {
@@ -96,6 +104,7 @@ fn head(cursor: &mut Cursor<'_>, lengths: &mut Lengths) -> Result<PeerMessage, B
     })
 }
 
+#[inline]
 fn call(cursor: &mut Cursor<'_>, lengths: &mut Lengths) -> Result<WireCall, BadFrame> {
     let kind = match cursor.u8()? {
         0 => CallKind::Task,
@@ -123,6 +132,7 @@ fn call(cursor: &mut Cursor<'_>, lengths: &mut Lengths) -> Result<WireCall, BadF
     Ok(WireCall { key, task, function, depth, returns, kind, claim, args, deps, contains })
 }
 
+#[inline]
 fn reply(cursor: &mut Cursor<'_>, lengths: &mut Lengths) -> Result<WireReply, BadFrame> {
     let status = match cursor.u8()? {
         0 => ReplyStatus::Ok,
@@ -142,6 +152,7 @@ fn reply(cursor: &mut Cursor<'_>, lengths: &mut Lengths) -> Result<WireReply, Ba
     Ok(WireReply { key, status, ran_ns, returns })
 }
 
+#[inline]
 fn value(cursor: &mut Cursor<'_>, lengths: &mut Lengths) -> Result<WireValue, BadFrame> {
     let place = cursor.u8()?;
     let is_error = cursor.flag()?;
@@ -155,15 +166,21 @@ fn value(cursor: &mut Cursor<'_>, lengths: &mut Lengths) -> Result<WireValue, Ba
     Ok(WireValue { place, is_error, contains: references(cursor, contains)? })
 }
 
+#[inline]
 fn references(cursor: &mut Cursor<'_>, count: u32) -> Result<Vec<RefDescriptor>, BadFrame> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
     let count = cursor.can_hold(count, RefDescriptor::WIDTH)?;
     (0..count).map(|_| reference(cursor)).collect()
 }
 
+#[inline]
 fn reference(cursor: &mut Cursor<'_>) -> Result<RefDescriptor, BadFrame> {
     Ok(RefDescriptor::from_bytes(cursor.array()?))
 }
 
+#[inline]
 fn inline(len: u64, lengths: &mut Lengths) -> Payload {
     let number = Payload(lengths.len() as u32);
     lengths.push(len);

@@ -92,6 +92,7 @@ fn start(kind: u8, small: u8, word: u32, long: u64) -> [u8; 16] {
     bytes
 }
 
+#[inline]
 fn call(call: &WireCall, payload: &mut impl FnMut(Payload) -> usize, head: &mut Vec<u8>) -> bool {
     let kind = match call.kind {
         CallKind::Task => 0,
@@ -127,6 +128,7 @@ fn call(call: &WireCall, payload: &mut impl FnMut(Payload) -> usize, head: &mut 
     true
 }
 
+#[inline]
 fn reply(reply: &WireReply, payload: &mut impl FnMut(Payload) -> usize, head: &mut Vec<u8>) -> bool {
     let status = match reply.status {
         ReplyStatus::Ok => 0,
@@ -141,6 +143,7 @@ fn reply(reply: &WireReply, payload: &mut impl FnMut(Payload) -> usize, head: &m
     reply.returns.iter().all(|returned| value(returned, payload, head))
 }
 
+#[inline]
 fn value(value: &WireValue, payload: &mut impl FnMut(Payload) -> usize, head: &mut Vec<u8>) -> bool {
     let Ok(contains) = u32::try_from(value.contains.len()) else { return false };
     match value.place {

@@ -86,6 +86,8 @@ pub enum RayletToProcess {
     },
     /// Nobody needs this worker any more: take no calls, and end once nothing here is in anybody's use. What it owns may be.
     Retire,
+    /// Somebody waits for room in the arena: give back every extent that nothing uses, and keep none for a while.
+    MakeRoom,
 }
 
 /// One line of a worker's output.
