@@ -91,7 +91,8 @@ def require_connected() -> None:
     if not _core.is_connected():
         from iosdk import _errors
 
-        raise _errors.local("not_connected", {})
+        is_fork = _state.pid not in (0, os.getpid())
+        raise _errors.local("forked" if is_fork else "not_connected", {})
 
 
 def _lost_cluster() -> BaseException:

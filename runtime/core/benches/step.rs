@@ -1,4 +1,9 @@
 //! Nanoseconds a plain task costs in the owner machine: submit, reply, release, each averaged over many, at two depths.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a benchmark reads the clock, the machine does not"
+)]
 
 use iosdk_runtime_core::{Draft, Effect, Input, Owner, Target};
 use iosdk_types::message::RayletToProcess;

@@ -48,8 +48,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (p.clone(), n.clone()).prop_map(|(at, object)| Act::Watch { at, object }),
         4 => (p.clone(), n.clone()).prop_map(|(at, object)| Act::Release { at, object }),
         1 => (p.clone(), n.clone()).prop_map(|(at, object)| Act::Cancel { at, object }),
-        3 => (p.clone(), p.clone()).prop_map(|(to, worker)| Act::Grant { to, worker }),
-        1 => n.clone().prop_map(|lease| Act::Reclaim { lease: lease % 3 }),
+        3 => (p.clone(), p).prop_map(|(to, worker)| Act::Grant { to, worker }),
+        1 => n.prop_map(|lease| Act::Reclaim { lease: lease % 3 }),
         2 => (1..20_000u64).prop_map(|micros| Act::Pass { micros }),
         1 => Just(Act::Kill),
     ]
@@ -108,23 +108,9 @@ impl Walk {
                 let object = if large { self.w.put_large(at, &inner) } else { self.w.put(at, &inner) };
                 self.held[at].push(object);
             }
-            Act::Submit { at, dep, inner, retries } => {
-                let (dep, inner) = (self.some(at, dep), self.some(at, inner));
-                let target = iosdk_runtime_core::Target::Task { class: self.w.at[at].class };
-                let mut draft = self.w.draft(at, target, &dep, &inner);
-                draft.retries = retries;
-                let object = self.w.submit_draft(at, draft);
-                self.held[at].push(object);
-            }
+            Act::Submit { at, dep, inner, retries } => self.submit(at, dep, inner, retries),
             Act::Method { at, actor, dep, inner } => self.method(at, actor, dep, inner),
-            Act::CreateActor { at } => {
-                if self.actor_at.is_none() {
-                    let (actor, counting, id) = self.w.create_actor(at, 3);
-                    self.actor_at = Some((3, id));
-                    self.owner_of_actor = Some(at);
-                    self.actors[at].push((actor, counting, id));
-                }
-            }
+            Act::CreateActor { at } => self.create_actor(at),
             Act::Deliver { from, to, frames } => {
                 for _ in 0..frames {
                     self.w.deliver(from, to);
@@ -164,17 +150,37 @@ impl Walk {
                 }
             }
             Act::Pass { micros } => self.w.pass(micros * 1000),
-            Act::Kill => {
-                if !self.killed {
-                    self.killed = true;
-                    self.held[2].clear();
-                    self.actors[2].clear();
-                    self.w.kill(2);
-                    self.end_actor_of_dead_owner();
-                }
-            }
+            Act::Kill => self.kill(),
         }
         self.check();
+    }
+
+    fn submit(&mut self, at: usize, dep: usize, inner: usize, retries: i32) {
+        let (dep, inner) = (self.some(at, dep), self.some(at, inner));
+        let target = iosdk_runtime_core::Target::Task { class: self.w.at[at].class };
+        let mut draft = self.w.draft(at, target, &dep, &inner);
+        draft.retries = retries;
+        let object = self.w.submit_draft(at, draft);
+        self.held[at].push(object);
+    }
+
+    fn create_actor(&mut self, at: usize) {
+        if self.actor_at.is_none() {
+            let (actor, counting, id) = self.w.create_actor(at, 3);
+            self.actor_at = Some((3, id));
+            self.owner_of_actor = Some(at);
+            self.actors[at].push((actor, counting, id));
+        }
+    }
+
+    fn kill(&mut self) {
+        if !self.killed {
+            self.killed = true;
+            self.held[2].clear();
+            self.actors[2].clear();
+            self.w.kill(2);
+            self.end_actor_of_dead_owner();
+        }
     }
 
     /// The actor dies with its owner, as the GCS sees to.

@@ -12,6 +12,9 @@ use iosdk_types::spec::{ActorSpec, ClassSpec};
 use iosdk_types::{ActorId, Address, Amount, Key, ResourceSet};
 use smallvec::SmallVec;
 
+/// A run makes no more tasks than about this many: trees that grow without end show nothing new.
+const SUBMITTED_MAX: usize = 2_500;
+
 /// What a submission is, besides its arguments.
 struct Submission {
     target: Target,
@@ -24,7 +27,8 @@ struct Submission {
 impl World {
     pub fn operate(&mut self, at: Address, body: &mut Body) -> Turn {
         let user = self.settings.user.clone();
-        let nests = body.is_driver() || self.depth_of(body) < user.depth && body.random.chance(user.nested);
+        let is_much = self.ghost.tasks.len() > SUBMITTED_MAX;
+        let nests = !is_much && body.is_driver() || !is_much && self.depth_of(body) < user.depth && body.random.chance(user.nested);
         match body.random.below(1000) {
             0..300 if nests => self.submit_tasks(at, body),
             300..400 if body.random.chance(user.objects * 2) => self.put(at, body),
