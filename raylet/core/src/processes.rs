@@ -12,6 +12,8 @@ pub(crate) enum Phase {
     Idle,
     Leased(u64),
     Actor(ActorId),
+    /// Gets no more work; leaves when nobody uses what it owns, and may want workers for its own tasks until then.
+    Retiring,
     /// Told to end; its death is awaited.
     Ending,
 }
@@ -173,7 +175,7 @@ impl Raylet {
     pub(crate) fn retire(&mut self, number: u32, out: &mut Vec<Effect>) {
         self.pool.forget(number);
         if let Some(process) = self.processes.live.get_mut(&number) {
-            process.phase = Phase::Ending;
+            process.phase = Phase::Retiring;
             process.intended = true;
             self.say(number, RayletToProcess::Retire, out);
         }

@@ -120,12 +120,12 @@ fn a_frame_that_changes_under_the_reader_is_still_bounded() {
 }
 
 /// A frame header as its two words: payload length and kind, then the kind's own word.
-const fn header(len: u64, kind: u64, second: u64) -> [u64; 2] {
+fn header(len: u64, kind: u64, second: u64) -> [u64; 2] {
     [len | kind << 32, second]
 }
 
 /// Headers at these offsets of the ring, the tail, and what is wrong.
-type BrokenRule = (&'static [(u64, [u64; 2])], u64, &'static str);
+type BrokenRule<'a> = (&'a [(u64, [u64; 2])], u64, &'a str);
 
 /// Each rule of the lane, broken alone.
 #[test]
@@ -142,7 +142,7 @@ fn every_broken_rule_is_named() {
         (&[(0, header(1, 0, 0))], 64, "unknown kind or reserved bits set"),
         (&[(0, header(1, WHOLE | 1 << 8, 0))], 64, "unknown kind or reserved bits set"),
         (&[(0, header(49, WHOLE, 0))], 64, "frame is longer than what is there"),
-        (&[(0, header(u32::MAX as u64, WHOLE, 0))], 1536, "frame is longer than what is there"),
+        (&[(0, header(u64::from(u32::MAX), WHOLE, 0))], 1536, "frame is longer than what is there"),
         (&[(0, header(1, WHOLE, 1))], 64, "reserved word set"),
         (&[(0, header(1, MORE, 0))], 64, "a part of nothing"),
         (&[(0, header(1, FIRST, 10)), (64, header(1, WHOLE, 0))], 128, "a message within another"),

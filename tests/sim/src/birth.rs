@@ -56,6 +56,7 @@ impl World {
                 workers_ahead: self.settings.workers_ahead,
                 infeasible_waits: self.settings.infeasible_waits,
                 session: "simulated".to_owned(),
+                extent_wait: Span::from_secs(1),
                 ..Config::new(number, 1, NodeId(id))
             };
             let mut raylet = Raylet::new(config);

@@ -22,7 +22,10 @@ impl World {
             return;
         }
         self.counts.add(count::raylet_input::of(&input));
-        self.trace.note(self.now, format_args!("node {number} <- {input:?}"));
+        match &input {
+            Input::Status { blocked } => self.trace.note(self.now, format_args!("node {number}: {} blocked", blocked.len())),
+            other => self.trace.note(self.now, format_args!("node {number} <- {other:?}")),
+        }
         if let Input::ProcessDied { process, .. } = &input {
             self.raylet_learns_of_death(*process);
         }

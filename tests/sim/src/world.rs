@@ -102,7 +102,12 @@ impl World {
         self.begin();
         self.run_while(steps, |world| !world.drivers_are_done());
         if self.is_sound() && self.trace.events < steps {
-            self.run_for(steps, Span::from_secs(8));
+            self.run_for(steps, Span::from_secs(3));
+            for _ in 0..20 {
+                if self.is_busy() {
+                    self.run_for(steps, Span::from_secs(2));
+                }
+            }
         }
         if self.is_sound() && self.trace.events < steps {
             self.check_quiet();
@@ -120,6 +125,11 @@ impl World {
             counts: std::mem::take(&mut self.counts),
             tail: self.trace.tail(),
         }
+    }
+
+    /// What the drivers have let go of still runs.
+    fn is_busy(&self) -> bool {
+        self.processes.values().any(|process| process.body.is_some() || process.owner.live_tasks() > 0)
     }
 
     fn is_sound(&self) -> bool {
