@@ -97,7 +97,9 @@ def table(lines):
 
 
 def heading(arguments):
-    command = shlex.join(["python", "benches/compare.py", *sys.argv[1:]])
+    """When, where and how; paths of this machine are left out."""
+    words = ["PATH" if os.path.sep in word else word for word in sys.argv[1:]]
+    command = shlex.join(["python", "benches/compare.py", *words])
     when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
     return f"Measured {when} on {machine}, {arguments.pairs} pairs, with `{command}`."

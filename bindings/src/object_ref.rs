@@ -65,12 +65,13 @@ impl ObjectRef {
         PyBytes::new(py, &self.handle.descriptor.object.0)
     }
 
-    fn task_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.handle.descriptor.object.task().0)
+    fn task_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        py.import("iosdk._ids")?.call_method1("TaskID", (PyBytes::new(py, &self.handle.descriptor.object.task().0),))
     }
 
-    fn job_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.handle.descriptor.object.task().actor().job().0)
+    fn job_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let job = self.handle.descriptor.object.task().actor().job();
+        py.import("iosdk._ids")?.call_method1("JobID", (PyBytes::new(py, &job.0),))
     }
 
     fn owner_address(&self) -> String {

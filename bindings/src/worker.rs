@@ -13,7 +13,7 @@ use iosdk_runtime::definition::{Definition, Kind};
 use iosdk_runtime::{Dep, Fetched, Next, Outcome, Process, Returned, RunningCall, INLINE_MAX};
 use iosdk_types::message::peer::{CallKind, ReplyStatus};
 use iosdk_types::message::ActorDeath;
-use iosdk_types::{Address, Key};
+use iosdk_types::{Address, Amount, Key};
 use pyo3::exceptions::{PyRuntimeError, PySystemExit, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -36,6 +36,8 @@ struct Worker {
     instance: Option<Py<PyAny>>,
     class_name: Arc<str>,
     announced: String,
+    /// CPUs of what ran last: BLAS and OpenMP threads follow them.
+    cpus: Amount,
     /// References inside the answer under way, until the machine holds them.
     noted: Vec<Py<ObjectRef>>,
 }
@@ -61,6 +63,7 @@ pub(crate) fn worker_main(py: Python<'_>, fd: i32) -> PyResult<i32> {
         instance: None,
         class_name: Arc::from(""),
         announced: String::new(),
+        cpus: Amount(-1),
         noted: Vec::new(),
     };
     let code = worker.serve(py);
@@ -96,7 +99,11 @@ impl Worker {
         let loaded = match self.load(py, &call) {
             Ok(loaded) => loaded,
             Err(error) => {
-                self.fail(py, &call, error, "", started);
+                let bytes = self.fail_with(py, &call, error, "", started, false);
+                if call.kind == CallKind::CreateActor {
+                    self.process.actor_ends(ActorDeath::InitFailed { error: bytes });
+                    return Some(0);
+                }
                 return None;
             }
         };
@@ -209,6 +216,14 @@ impl Worker {
             class_name: self.class_name.clone(),
             is_actor,
         });
+        let cpus = loaded.definition.resources.get("CPU");
+        if cpus != self.cpus {
+            self.cpus = cpus;
+            let told = py.import("iosdk._worker").and_then(|module| module.call_method1("use_cpus", (cpus.to_f64(),)));
+            if let Err(error) = told {
+                error.write_unraisable(py, None);
+            }
+        }
         let name: &str = if is_actor { &self.class_name } else { &loaded.definition.name };
         if *name != *self.announced {
             name.clone_into(&mut self.announced);
@@ -285,7 +300,7 @@ impl Worker {
     fn returned(&mut self, call: &RunningCall, loaded: &Loaded, result: Bound<'_, PyAny>) -> PyResult<Vec<Returned>> {
         match call.returns {
             0 => Ok(Vec::new()),
-            1 => Ok(vec![self.keep(call, &result, false)?]),
+            1 if !is_generator(&result) => Ok(vec![self.keep(call, &result, false)?]),
             _ => self.several(call, &loaded.definition.name, &result),
         }
     }
@@ -303,7 +318,7 @@ impl Worker {
             return Err(wrong(len.to_string()));
         }
         let mut values = Vec::with_capacity(count);
-        let items = result.try_iter().map_err(|_| wrong("1 non-iterable value instead of".to_owned()))?;
+        let items = result.try_iter()?;
         for item in items.take(count) {
             match item {
                 Ok(item) => values.push(self.keep(call, &item, false)?),
@@ -344,10 +359,6 @@ impl Worker {
         hooks(py)?.error_pack.bind(py).call1((value, name, instance.is_some(), instance))
     }
 
-    fn fail(&mut self, py: Python<'_>, call: &RunningCall, error: PyErr, name: &str, started: Instant) {
-        self.fail_with(py, call, error, name, started, false);
-    }
-
     /// Answers with the exception, and gives back its bytes.
     fn fail_with(
         &mut self,
@@ -376,6 +387,11 @@ impl Worker {
         self.answer(call, Outcome { status, ran_ns: elapsed_ns(started), values });
         bytes
     }
+}
+
+/// A generator body gives its returns one by one, also when there is only one.
+fn is_generator(result: &Bound<'_, PyAny>) -> bool {
+    result.get_type().name().is_ok_and(|name| name == "generator")
 }
 
 fn elapsed_ns(started: Instant) -> u32 {

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _DEPENDENCY = "At least one of the input arguments for this task could not be computed:"
 
 
+class SessionOver(ValueError):
+    """A reference or handle of a session that has ended was used in another."""
+
+
 def pack(error: BaseException, function_name: str, is_actor: bool, actor_repr: object) -> tuple[Any, ...]:
     """What a task or method raised, as a value that always pickles.
 
@@ -310,7 +314,7 @@ _LOCAL: dict[str, Callable[[Fields], BaseException]] = {
     ),
     "depth": _depth,
     "dependency_failed": _dependency_failed,
-    "session_over": lambda _: ValueError(
+    "session_over": lambda _: SessionOver(
         "A Ray object whose owner is unknown was given: the session that made it is over. The calls get, wait, put and "
         ".remote() cannot use Ray objects whose owner is unknown; make them again in the running session."
     ),

@@ -66,6 +66,10 @@ def dumps(value: object) -> tuple[bytes, list[PickleBuffer]]:
     except (exceptions.RayError, MemoryError):
         raise  # a `__reduce__` that uses the runtime itself, or nothing that the value is to blame for
     except Exception as problem:
+        from iosdk._errors import SessionOver
+
+        if isinstance(problem, SessionOver):
+            raise
         raise _explain(value, problem) from problem
 
 

@@ -81,6 +81,17 @@ def call_started(name: str) -> None:
     _set_title(f"ray::{name}")
 
 
+# Set by whoever started the cluster: then tasks do not change it.
+_own_threads = "OMP_NUM_THREADS" not in os.environ
+
+
+def use_cpus(cpus: float) -> None:
+    """Called by the Rust side when what runs holds other CPUs than before: `OMP_NUM_THREADS` follows, at least 1, as in
+    Ray. Libraries that read it once, when they load, keep what they read."""
+    if _own_threads:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, int(cpus)))
+
+
 def _set_title(title: str) -> None:
     if _title_fd >= 0:
         os.write(_title_fd, title.encode("utf-8", "replace")[:15])

@@ -6,13 +6,22 @@ use crate::payload::Payloads;
 use crate::wait::Waiters;
 use iosdk_runtime_core::{Effect, Input, Owner};
 use iosdk_store::Store;
+use iosdk_types::message::peer::Payload;
 use iosdk_types::message::{Answer, ProcessToRaylet, StoreReport};
 use iosdk_types::{ActorId, Key, Machine, Map, ResourceSet, Set, Time};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What the machine asked for that must happen outside the lock.
 pub(crate) enum After {
     Interrupt { call: Key, force: bool },
+}
+
+/// What the machine is to be told next.
+pub(crate) enum FollowUp {
+    Step(Input),
+    Tick,
+    Fail { object: Key, payload: Payload },
 }
 
 pub(crate) enum Reply {
@@ -24,7 +33,9 @@ pub(crate) enum Reply {
 
 pub(crate) struct Core {
     pub(crate) owner: Owner,
-    pub(crate) effects: Vec<Effect>,
+    effects: Vec<Effect>,
+    follow_ups: VecDeque<FollowUp>,
+    stepping: bool,
     pub(crate) payloads: Payloads,
     pub(crate) links: Links,
     pub(crate) outbox: Vec<ProcessToRaylet>,
@@ -64,6 +75,8 @@ impl Core {
         Self {
             owner,
             effects: Vec::new(),
+            follow_ups: VecDeque::new(),
+            stepping: false,
             payloads: Payloads::default(),
             links,
             outbox: Vec::new(),
@@ -108,28 +121,35 @@ impl Core {
     }
 
     pub(crate) fn step(&mut self, now: Time, input: Input) {
-        let mut effects = std::mem::take(&mut self.effects);
-        self.owner.step(now, input, &mut effects);
-        self.perform_all(now, effects);
+        self.follow_up(now, FollowUp::Step(input));
     }
 
     pub(crate) fn tick(&mut self, now: Time) {
         if self.owner.deadline().is_some_and(|deadline| deadline <= now) {
-            let mut effects = std::mem::take(&mut self.effects);
-            self.owner.tick(now, &mut effects);
-            self.perform_all(now, effects);
+            self.follow_up(now, FollowUp::Tick);
         }
     }
 
-    /// Performing an effect may step the machine again (a retraction that was lost, a judgement); what that asks for comes
-    /// right after.
-    pub(crate) fn perform_all(&mut self, now: Time, mut effects: Vec<Effect>) {
-        for effect in effects.drain(..) {
-            self.perform(now, effect);
+    /// Performing an effect may step the machine again (a retraction that was lost, an error that was made). That step waits
+    /// until everything the one before asked for is done, so that messages to a peer keep their order.
+    pub(crate) fn follow_up(&mut self, now: Time, next: FollowUp) {
+        self.follow_ups.push_back(next);
+        if std::mem::replace(&mut self.stepping, true) {
+            return;
         }
-        if self.effects.capacity() < effects.capacity() {
+        while let Some(next) = self.follow_ups.pop_front() {
+            let mut effects = std::mem::take(&mut self.effects);
+            match next {
+                FollowUp::Step(input) => self.owner.step(now, input, &mut effects),
+                FollowUp::Tick => self.owner.tick(now, &mut effects),
+                FollowUp::Fail { object, payload } => self.owner.resolve_error(now, object, payload, &mut effects),
+            }
+            for effect in effects.drain(..) {
+                self.perform(now, effect);
+            }
             self.effects = effects;
         }
+        self.stepping = false;
     }
 
     pub(crate) fn name_of(&self, function: Key) -> String {

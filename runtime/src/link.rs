@@ -148,7 +148,7 @@ impl Links {
         self.backlogged.retain(|index| {
             let Some(link) = links[*index as usize].as_mut() else { return false };
             let waits = !link.producer.flush();
-            link.ringer.ring(link.lane_out, Urgency::Lazy);
+            link.ringer.ring(link.lane_out, Urgency::Urgent);
             waits
         });
         !self.backlogged.is_empty()

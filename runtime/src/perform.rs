@@ -1,6 +1,6 @@
 //! Doing what the machine asks: the one exhaustive match over its effects.
 
-use crate::core::{After, Core};
+use crate::core::{After, Core, FollowUp};
 use crate::record::ErrorRecord;
 use iosdk_net::doorbell::Urgency;
 use iosdk_net::frame;
@@ -94,11 +94,7 @@ impl Core {
         let bytes = self.record(error).to_bytes();
         for object in objects {
             let payload = self.payloads.insert(&bytes);
-            let mut effects = Vec::new();
-            self.owner.resolve_error(now, object, payload, &mut effects);
-            for effect in effects {
-                self.perform(now, effect);
-            }
+            self.follow_up(now, FollowUp::Fail { object, payload });
         }
     }
 
@@ -147,6 +143,7 @@ fn urgency(message: &PeerMessage) -> Urgency {
         | PeerMessage::Value { .. }
         | PeerMessage::Register { .. }
         | PeerMessage::Registered { .. }
-        | PeerMessage::Cancel { .. } => Urgency::Urgent,
+        | PeerMessage::Cancel { .. }
+        | PeerMessage::CancelObject { .. } => Urgency::Urgent,
     }
 }

@@ -109,22 +109,6 @@ def test_fractions_do_not_drift(rt):
     eventually(lambda: free(rt, "part") == 1.0, 30, "exactly what there was")
 
 
-def test_gpus_are_told_apart(rt, flag):
-    import os
-
-    @rt.remote(num_cpus=0, num_gpus=1)
-    def which(mark):
-        mark.touch()
-        wait_for_file(flag)
-        return os.environ.get("CUDA_VISIBLE_DEVICES")
-
-    marks = [flag.parent / f"gpu{i}" for i in range(2)]
-    refs = [which.remote(mark) for mark in marks]
-    eventually(lambda: all(mark.exists() for mark in marks), 60, "two tasks with a GPU each")
-    flag.touch()
-    assert sorted(rt.get(refs, timeout=60)) == ["0", "1"]
-
-
 IMPOSSIBLE = [
     {"num_cpus": 64},
     {"num_gpus": 3},

@@ -2,7 +2,7 @@
 
 use crate::{Effect, Raylet};
 use iosdk_types::message::{GcsToRaylet, NodeRecord, Query, RayletToGcs, RayletToProcess, VERSION};
-use iosdk_types::{ActorId, Address, Map, Set, Span, Time};
+use iosdk_types::{ActorId, Address, Amount, Map, Set, Span, Time};
 
 /// The cluster hears of changes this long after them, in one word for all of them.
 const REPORT: Span = Span::from_millis(100);
@@ -81,7 +81,9 @@ impl Raylet {
         self.gcs.report_at = None;
         self.gcs.reported = self.capacity.changes;
         self.gcs.view_version += 1;
-        let (version, available) = (self.gcs.view_version, self.capacity.visible());
+        let (version, mut available) = (self.gcs.view_version, self.capacity.visible());
+        let room = self.arena.limit.saturating_sub(self.arena.used);
+        available.set("object_store_memory", Amount::units(i64::try_from(room).unwrap_or(i64::MAX)));
         out.push(Effect::ToGcs(RayletToGcs::View { version, available }));
     }
 
@@ -108,7 +110,7 @@ impl Raylet {
             Query::ClusterResources => RayletToGcs::ClusterResources { request, asker },
             Query::AvailableResources => {
                 // Who asks has often just changed it.
-                if self.gcs.up && self.gcs.reported != self.capacity.changes {
+                if self.gcs.up {
                     self.report(out);
                 }
                 RayletToGcs::AvailableResources { request, asker }

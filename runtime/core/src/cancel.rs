@@ -1,15 +1,22 @@
 //! `cancel(ref)`: what has not started never does, what runs is interrupted by its executor.
 //!
-//! Only the owner's own references: a cancel of a borrowed one is not forwarded to its owner yet and does nothing.
+//! The owner of the reference decides: a cancel of a borrowed one is passed on to it.
 
 use crate::planted::Bug;
 use crate::tasks::Phase;
 use crate::{Effect, LocalError, Owner};
 use iosdk_types::Key;
-use iosdk_types::message::peer::CallKind;
+use iosdk_types::message::peer::{CallKind, PeerMessage};
 
 impl Owner {
     pub(crate) fn cancel(&mut self, object: Key, force: bool, out: &mut Vec<Effect>) {
+        if self.is_borrowed(object) {
+            if let Some(reference) = self.describe(object) {
+                let owner = self.peer_at(reference.owner);
+                self.send(owner, PeerMessage::CancelObject { object: reference, force }, out);
+            }
+            return;
+        }
         let Some(key) = self.objects.get(object).and_then(|object| object.task()) else { return };
         let double = self.has_bug(Bug::DoubleFinish);
         let Some(task) = self.tasks.live.get_mut(key) else { return };

@@ -134,6 +134,11 @@ impl Owner {
             PeerMessage::LendAck { object, times } => self.lend_acked(peer, object, times),
             PeerMessage::Free { extent } => out.push(Effect::FreeLocal(extent)),
             PeerMessage::Cancel { key, force } => self.interrupt(peer, key, force, out),
+            PeerMessage::CancelObject { object, force } => {
+                if let Some(object) = self.ours(&object) {
+                    self.cancel(object, force, out);
+                }
+            }
         }
     }
 

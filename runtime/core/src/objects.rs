@@ -146,11 +146,11 @@ impl Owner {
         self.objects.get(object).is_some_and(|object| object.borrow().is_some())
     }
 
-    /// The object a descriptor of ours names, if it still is.
+    /// The object a descriptor of ours names, if it still is. One that we only know to be lost was lent under our name too.
     pub(crate) fn ours(&self, reference: &RefDescriptor) -> Option<Key> {
         let key = Key(reference.key);
         let object = self.objects.get(key)?;
-        (reference.owner == self.me && object.is_ours() && object.id == reference.object).then_some(key)
+        (reference.owner == self.me && object.borrow().is_none() && object.id == reference.object).then_some(key)
     }
 
     pub(crate) fn put(&mut self, value: NewValue, out: &mut Vec<Effect>) {

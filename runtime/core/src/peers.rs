@@ -229,7 +229,8 @@ impl Owner {
             | PeerMessage::Return { .. }
             | PeerMessage::LendAck { .. }
             | PeerMessage::Free { .. }
-            | PeerMessage::Cancel { .. } => {}
+            | PeerMessage::Cancel { .. }
+            | PeerMessage::CancelObject { .. } => {}
         }
     }
 }

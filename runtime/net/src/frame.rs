@@ -46,6 +46,7 @@ const RETURN: u8 = 8;
 const LEND_ACK: u8 = 9;
 const FREE: u8 = 10;
 const CANCEL: u8 = 11;
+const CANCEL_OBJECT: u8 = 12;
 
 const INLINE: u8 = 0;
 const ARENA: u8 = 1;

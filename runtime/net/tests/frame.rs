@@ -89,6 +89,7 @@ fn golden() -> Vec<(Case, &'static str)> {
         (PeerMessage::LendAck { object, times }, vec![]),
         (PeerMessage::Free { extent: an_extent() }, vec![]),
         (PeerMessage::Cancel { key: 0x1_0000_0002, force: true }, vec![]),
+        (PeerMessage::CancelObject { object, force: true }, vec![]),
     ];
     let pinned = include_str!("golden/frame.hex").lines();
     messages.into_iter().zip(pinned).collect()
@@ -202,7 +203,7 @@ fn reply() -> impl Strategy<Value = Case> {
 
 fn small() -> impl Strategy<Value = Case> {
     let fields = (reference(), any::<u64>(), any::<u32>(), any::<bool>(), any::<[u8; 36]>());
-    (0..8, fields, option::of(value())).prop_map(|(which, (object, token, times, flag, extent), content)| {
+    (0..9, fields, option::of(value())).prop_map(|(which, (object, token, times, flag, extent), content)| {
         let mut payloads = Vec::new();
         let message = match which {
             0 => PeerMessage::Fetch { object, token },
@@ -212,6 +213,7 @@ fn small() -> impl Strategy<Value = Case> {
             4 => PeerMessage::LendAck { object, times },
             5 => PeerMessage::Free { extent: Extent::from_bytes(&extent) },
             6 => PeerMessage::Cancel { key: token, force: flag },
+            7 => PeerMessage::CancelObject { object, force: flag },
             _ => {
                 let value = content.map(|(mut value, bytes)| {
                     number(&mut value, bytes, &mut payloads);

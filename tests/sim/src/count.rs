@@ -26,7 +26,7 @@ kinds!(owner_effect, iosdk_runtime_core::Effect as Kind, [
     Interrupt, Exit, DropPayload, MakeError, FreeLocal, FreeOrphan,
 ]);
 kinds!(peer, iosdk_types::message::peer::PeerMessage as Kind, [
-    Define, Call, Reply, Fetch, Value, Register, Registered, Return, LendAck, Free, Cancel,
+    Define, Call, Reply, Fetch, Value, Register, Registered, Return, LendAck, Free, Cancel, CancelObject,
 ]);
 kinds!(to_raylet, iosdk_types::message::ProcessToRaylet as Kind, [
     Hello, Demand, ReturnLease, Connect, CreateActor, ResolveActor, KillActor, ActorState, DeadAck, Claims, Unclaim,

@@ -308,6 +308,18 @@ impl World {
         }
     }
 
+    /// Every actor drops what it kept between its calls.
+    pub fn forget_attributes(&mut self) {
+        let actors: Vec<Address> =
+            self.processes.values().filter(|process| process.instance.is_some()).map(|process| process.address).collect();
+        for at in actors {
+            let instance = self.processes.get_mut(&at).and_then(|process| process.instance.as_mut());
+            for held in instance.map(|instance| std::mem::take(&mut instance.held)).unwrap_or_default() {
+                self.step_owner(at, Input::Release { object: held.object });
+            }
+        }
+    }
+
     /// The actor's object is dropped with all it holds.
     pub fn drop_instance(&mut self, at: Address) {
         let Some(instance) = self.processes.get_mut(&at).and_then(|process| process.instance.take()) else { return };

@@ -38,7 +38,8 @@ pub fn payloads(message: &mut PeerMessage) -> Vec<&mut Payload> {
         | PeerMessage::Return { .. }
         | PeerMessage::LendAck { .. }
         | PeerMessage::Free { .. }
-        | PeerMessage::Cancel { .. } => {}
+        | PeerMessage::Cancel { .. }
+        | PeerMessage::CancelObject { .. } => {}
     }
     found
 }

@@ -1,7 +1,7 @@
 //! Reading messages. The bytes come from a peer: everything is checked, nothing is trusted, nothing panics.
 
 use super::read::Cursor;
-use super::{ARENA, CALL, CANCEL, DEFINE, FETCH, FREE, INLINE, LEND_ACK, REGISTER, REGISTERED, REPLY, RETURN, VALUE};
+use super::{ARENA, CALL, CANCEL, CANCEL_OBJECT, DEFINE, FETCH, FREE, INLINE, LEND_ACK, REGISTER, REGISTERED, REPLY, RETURN, VALUE};
 use iosdk_types::message::peer::{
     CallKind, Claim, Payload, PeerMessage, Place, ReplyStatus, WireCall, WireDep, WireReply, WireValue,
 };
@@ -99,6 +99,11 @@ fn head(cursor: &mut Cursor<'_>, lengths: &mut Lengths) -> Result<PeerMessage, B
             let force = cursor.flag()?;
             cursor.zeros::<6>()?;
             PeerMessage::Cancel { key: cursor.u64()?, force }
+        }
+        CANCEL_OBJECT => {
+            let force = cursor.flag()?;
+            cursor.zeros::<6>()?;
+            PeerMessage::CancelObject { object: reference(cursor)?, force }
         }
         _ => return Err(BadFrame::Unknown("message")),
     })
@@ -208,6 +213,7 @@ fn resolve(message: &mut PeerMessage, handles: &[Payload]) {
         | PeerMessage::Return { .. }
         | PeerMessage::LendAck { .. }
         | PeerMessage::Free { .. }
-        | PeerMessage::Cancel { .. } => {}
+        | PeerMessage::Cancel { .. }
+        | PeerMessage::CancelObject { .. } => {}
     }
 }

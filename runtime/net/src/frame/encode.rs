@@ -1,6 +1,6 @@
 //! Writing messages.
 
-use super::{ARENA, CALL, CANCEL, DEFINE, FETCH, FREE, INLINE, LEND_ACK, REGISTER, REGISTERED, REPLY, RETURN, VALUE};
+use super::{ARENA, CALL, CANCEL, CANCEL_OBJECT, DEFINE, FETCH, FREE, INLINE, LEND_ACK, REGISTER, REGISTERED, REPLY, RETURN, VALUE};
 use iosdk_types::RefDescriptor;
 use iosdk_types::message::peer::{CallKind, Payload, PeerMessage, Place, ReplyStatus, WireCall, WireReply, WireValue};
 use smallvec::SmallVec;
@@ -76,6 +76,11 @@ pub fn encode_head<'a>(
         }
         PeerMessage::Cancel { key, force } => {
             head.extend_from_slice(&start(CANCEL, u8::from(*force), 0, *key));
+            true
+        }
+        PeerMessage::CancelObject { object, force } => {
+            head.extend_from_slice(&start(CANCEL_OBJECT, u8::from(*force), 0, 0)[..8]);
+            reference(object, head);
             true
         }
     }

@@ -131,4 +131,9 @@ pub enum PeerMessage {
         key: u64,
         force: bool,
     },
+    /// Borrower to owner: `cancel` was called on this reference here.
+    CancelObject {
+        object: RefDescriptor,
+        force: bool,
+    },
 }
