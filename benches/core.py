@@ -7,10 +7,8 @@ Each row has a session of its own (four CPUs, no log to the driver, no dashboard
 """
 
 import argparse
-import concurrent.futures
 import importlib
 import json
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -37,6 +35,9 @@ def init_options(target):
 def begin(target):
     """A fresh session: the module of the target, or a pool of processes."""
     if target == "pool":
+        import concurrent.futures
+        import multiprocessing
+
         return concurrent.futures.ProcessPoolExecutor(CPUS, mp_context=multiprocessing.get_context("fork"))
     module = importlib.import_module(target)
     module.init(**init_options(target))

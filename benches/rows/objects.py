@@ -4,12 +4,18 @@ import statistics
 import time
 
 import callee
-import numpy
 
 from . import Row
 
 MIB = 1024 * 1024
 LARGE = 100 * MIB
+
+
+def ones(size=LARGE):
+    """An array of bytes; numpy is imported here, so that rows about memory do not carry it."""
+    import numpy
+
+    return numpy.ones(size, dtype=numpy.uint8)
 
 
 def put_small(bench):
@@ -26,7 +32,7 @@ def put_small_clients(bench):
 
 
 def get_array(bench):
-    get, ref = bench.rt.get, bench.rt.put(numpy.zeros(MIB, dtype=numpy.uint8))
+    get, ref = bench.rt.get, bench.rt.put(ones(MIB))
     return bench.sync(lambda: get(ref), counted=False, high=50_000)
 
 
@@ -40,7 +46,7 @@ def put_rate(bench, array):
 
 def put_large(bench):
     """GB/s of puts in a loop, each round of eight dropped as it goes."""
-    array = numpy.ones(LARGE, dtype=numpy.uint8)
+    array = ones()
     for _ in range(4):
         put_rate(bench, array)
     return [statistics.median(put_rate(bench, array) for _ in range(4)) for _ in range(bench.size(15, 2))]
@@ -48,7 +54,7 @@ def put_large(bench):
 
 def put_large_share(bench):
     """The same as a share of a warm memcpy, both measured in turn."""
-    array = numpy.ones(LARGE, dtype=numpy.uint8)
+    array = ones()
     for _ in range(4):
         put_rate(bench, array)
     return [
@@ -61,7 +67,7 @@ def first_put(bench):
     """GB/s of the first put of a session: sessions of their own."""
     from core import begin, end
 
-    array, rates = numpy.ones(LARGE, dtype=numpy.uint8), []
+    array, rates = ones(), []
     for _ in range(bench.size(5, 1)):
         rt = begin(bench.target)
         bench.rt = rt
@@ -74,7 +80,7 @@ def first_put(bench):
 def fresh_worker_put(bench):
     """The first put of a new worker, as a share of memcpy in that worker."""
     rt, shares = bench.rt, []
-    put_rate(bench, numpy.ones(LARGE, dtype=numpy.uint8))
+    put_rate(bench, ones())
     for _ in range(bench.size(7, 2)):
         client = rt.remote(callee.Client).remote(bench.target)
         bench.elsewhere([rt.get(client.pid.remote())])

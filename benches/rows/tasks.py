@@ -1,7 +1,6 @@
 """Task rows: one at a time, a thousand at once, with a large argument, from four clients."""
 
 import callee
-import numpy
 
 from . import Row
 
@@ -24,6 +23,8 @@ def many(bench):
 def large_argument(bench):
     rt, first = bench.rt, bench.rt.remote(callee.first_byte)
     bench.elsewhere([rt.get(rt.remote(callee.pid).remote())])
+    import numpy
+
     ref, number = rt.put(numpy.zeros(MIB, dtype=numpy.uint8)), bench.size(500, 100)
     return bench.rates(lambda: rt.get([first.remote(ref) for _ in range(number)]), number)
 
@@ -53,6 +54,8 @@ def pool_many(bench):
 
 def pool_large_argument(bench):
     bench.elsewhere([bench.rt.submit(callee.pid).result()])
+    import numpy
+
     array, number = numpy.zeros(MIB, dtype=numpy.uint8), bench.size(500, 100)
 
     def batch():

@@ -6,7 +6,7 @@ use crate::references;
 use crate::session::{self, key_of};
 use crate::value::{self, Encoded, Source};
 use crate::view::Held;
-use iosdk_runtime::{Fetched, Need, Process, Waited, INLINE_MAX};
+use iosdk_runtime::{Fetched, INLINE_MAX, Need, Process, Waited};
 use iosdk_types::{Address, Extent, Key};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;

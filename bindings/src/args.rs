@@ -9,7 +9,7 @@ use crate::object_ref::{Handle, ObjectRef};
 use crate::references;
 use crate::session;
 use crate::value::{self, Encoded, Source};
-use iosdk_runtime::{Process, INLINE_MAX};
+use iosdk_runtime::{INLINE_MAX, Process};
 use iosdk_types::Key;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -111,7 +111,8 @@ fn take_references<'py>(
             }
             Err(_) => return Ok(false),
         };
-        let position = u16::try_from(position).map_err(|_| PyValueError::new_err("a call takes at most 65,535 arguments"))?;
+        let position =
+            u16::try_from(position).map_err(|_| PyValueError::new_err("a call takes at most 65,535 arguments"))?;
         positions.push(position);
         packed.deps.push(key);
         Ok(true)
@@ -168,7 +169,8 @@ pub(crate) fn unpack<'py>(
     let (&flags, mut rest) = bytes.split_first().ok_or_else(short)?;
     let mut positions: SmallVec<[usize; 4]> = SmallVec::new();
     if flags & REFERENCES != 0 {
-        let count = usize::from(u16::from_le_bytes([*rest.first().ok_or_else(short)?, *rest.get(1).ok_or_else(short)?]));
+        let count =
+            usize::from(u16::from_le_bytes([*rest.first().ok_or_else(short)?, *rest.get(1).ok_or_else(short)?]));
         let listed = rest.get(2..2 + 2 * count).ok_or_else(short)?;
         positions.extend(listed.chunks_exact(2).map(|pair| usize::from(u16::from_le_bytes([pair[0], pair[1]]))));
         rest = &rest[2 + 2 * count..];
@@ -215,7 +217,8 @@ fn fill<'py>(
     deps: &[Bound<'py, PyAny>],
 ) -> PyResult<Arguments<'py>> {
     let mut list: Vec<Bound<'py, PyAny>> = args.iter().collect();
-    let names: Vec<Bound<'py, PyAny>> = kwargs.as_ref().map(|kwargs| kwargs.keys().iter().collect()).unwrap_or_default();
+    let names: Vec<Bound<'py, PyAny>> =
+        kwargs.as_ref().map(|kwargs| kwargs.keys().iter().collect()).unwrap_or_default();
     for (&position, dep) in positions.iter().zip(deps) {
         if let Some(slot) = list.get_mut(position) {
             *slot = dep.clone();

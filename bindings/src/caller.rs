@@ -16,9 +16,9 @@ pub(crate) fn resource_set(resources: &Bound<'_, PyDict>) -> PyResult<ResourceSe
     let mut set = ResourceSet::new();
     for (name, amount) in resources.iter() {
         let (name, amount): (String, f64) = (name.extract()?, amount.extract()?);
-        let fixed = Amount::from_f64(amount)
-            .filter(|fixed| fixed.0 >= 0)
-            .ok_or_else(|| PyValueError::new_err(format!("resource {name} needs an amount of 0 or more, not {amount}")))?;
+        let fixed = Amount::from_f64(amount).filter(|fixed| fixed.0 >= 0).ok_or_else(|| {
+            PyValueError::new_err(format!("resource {name} needs an amount of 0 or more, not {amount}"))
+        })?;
         set.set(&name, fixed);
     }
     Ok(set)
@@ -45,7 +45,9 @@ pub(crate) fn define(
         0 => Kind::Function,
         1 => Kind::Class,
         2 => Kind::Method,
-        other => return Err(PyValueError::new_err(format!("kind is 0 (function), 1 (class) or 2 (method), not {other}"))),
+        other => {
+            return Err(PyValueError::new_err(format!("kind is 0 (function), 1 (class) or 2 (method), not {other}")));
+        }
     };
     let resources = resource_set(resources)?;
     let definition = Definition { kind, name, module, resources, retry: retry.to_vec(), body: pickled.to_vec() };
@@ -91,9 +93,10 @@ impl Arity {
 }
 
 fn references<'py>(py: Python<'py>, process: &Arc<Process>, submitted: Submitted) -> PyResult<Bound<'py, PyAny>> {
-    let mut refs = submitted.returns.into_iter().map(|(key, descriptor)| ObjectRef {
-        handle: Handle::with(process.clone(), key, descriptor),
-    });
+    let mut refs = submitted
+        .returns
+        .into_iter()
+        .map(|(key, descriptor)| ObjectRef { handle: Handle::with(process.clone(), key, descriptor) });
     match refs.len() {
         0 => Ok(py.None().into_bound(py)),
         1 => match refs.next() {
@@ -111,7 +114,8 @@ fn references<'py>(py: Python<'py>, process: &Arc<Process>, submitted: Submitted
 }
 
 fn returns_u16(num_returns: usize) -> PyResult<u16> {
-    u16::try_from(num_returns).map_err(|_| PyOverflowError::new_err(format!("num_returns is at most 65535, not {num_returns}")))
+    u16::try_from(num_returns)
+        .map_err(|_| PyOverflowError::new_err(format!("num_returns is at most 65535, not {num_returns}")))
 }
 
 #[pyclass(frozen, module = "iosdk._core")]
@@ -147,12 +151,17 @@ impl TaskCaller {
     }
 
     #[pyo3(signature = (*args, **kwargs))]
-    fn __call__<'py>(&self, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+    fn __call__<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         if self.process.is_fork() {
             return Err(errors::local("forked", |_, _| Ok(())));
         }
         self.arity.check(args, kwargs)?;
-        let packed = args::pack(&self.process, args, kwargs).map_err(|error| self.arity.name_target(args.py(), error))?;
+        let packed =
+            args::pack(&self.process, args, kwargs).map_err(|error| self.arity.name_target(args.py(), error))?;
         let call = NewCall {
             function: self.function,
             args: &packed.bytes,
@@ -278,12 +287,17 @@ impl MethodCaller {
     }
 
     #[pyo3(signature = (*args, **kwargs))]
-    fn __call__<'py>(&self, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+    fn __call__<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         if self.process.is_fork() {
             return Err(errors::local("forked", |_, _| Ok(())));
         }
         self.arity.check(args, kwargs)?;
-        let packed = args::pack(&self.process, args, kwargs).map_err(|error| self.arity.name_target(args.py(), error))?;
+        let packed =
+            args::pack(&self.process, args, kwargs).map_err(|error| self.arity.name_target(args.py(), error))?;
         let call = NewCall {
             function: self.function,
             args: &packed.bytes,

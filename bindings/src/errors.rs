@@ -9,10 +9,7 @@ use iosdk_types::{Attempt, Death, Key};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-pub(crate) fn local(
-    kind: &str,
-    fill: impl for<'py> FnOnce(Python<'py>, &Bound<'py, PyDict>) -> PyResult<()>,
-) -> PyErr {
+pub(crate) fn local(kind: &str, fill: impl for<'py> FnOnce(Python<'py>, &Bound<'py, PyDict>) -> PyResult<()>) -> PyErr {
     Python::attach(|py| build(py, kind, fill).map_or_else(|error| error, |value| PyErr::from_value(value)))
 }
 
@@ -31,12 +28,7 @@ pub(crate) fn from_value(py: Python<'_>, source: &Source<'_>, bytes: &[u8], cont
     exception(py, source, bytes, contains).map_or_else(|error| error, PyErr::from_value)
 }
 
-fn exception<'py>(
-    py: Python<'py>,
-    source: &Source<'_>,
-    bytes: &[u8],
-    contains: &[Key],
-) -> PyResult<Bound<'py, PyAny>> {
+fn exception<'py>(py: Python<'py>, source: &Source<'_>, bytes: &[u8], contains: &[Key]) -> PyResult<Bound<'py, PyAny>> {
     if let Some(record) = ErrorRecord::from_bytes(bytes) {
         return from_record(py, record);
     }
@@ -143,11 +135,14 @@ pub(crate) fn from_store(error: StoreError) -> PyErr {
             fields.set_item("needed", needed)?;
             fields.set_item("limit", report.limit)?;
             fields.set_item("used", report.used)?;
-            let by: Vec<_> = report.by_process.iter().map(|user| (user.process.to_string(), user.pid, user.bytes)).collect();
+            let by: Vec<_> =
+                report.by_process.iter().map(|user| (user.process.to_string(), user.pid, user.bytes)).collect();
             fields.set_item("by_process", by)
         }),
         StoreError::System(error) => PyErr::from(error),
         StoreError::Closed => local("not_connected", |_, _| Ok(())),
-        StoreError::Interrupted => Python::attach(|py| PyErr::take(py).unwrap_or_else(|| PyErr::new::<pyo3::exceptions::PyKeyboardInterrupt, _>(()))),
+        StoreError::Interrupted => Python::attach(|py| {
+            PyErr::take(py).unwrap_or_else(|| PyErr::new::<pyo3::exceptions::PyKeyboardInterrupt, _>(()))
+        }),
     }
 }

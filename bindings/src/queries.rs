@@ -2,9 +2,9 @@
 
 use crate::caller::resource_dict;
 use crate::session;
-use iosdk_types::message::{Answer, Query};
 use iosdk_runtime::definition::Definition;
 use iosdk_types::TaskId;
+use iosdk_types::message::{Answer, Query};
 use pyo3::exceptions::{PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};

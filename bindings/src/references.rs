@@ -65,16 +65,19 @@ pub(crate) fn reduce<'py>(reference: Bound<'py, ObjectRef>) -> PyResult<Bound<'p
 #[pyfunction]
 pub(crate) fn _inside(index: usize) -> PyResult<ObjectRef> {
     let key = LOADING.with_borrow(|stack| stack.last().and_then(|table| table.get(index).copied()));
-    let key = key.ok_or_else(|| PyRuntimeError::new_err("a reference outside the value it was stored in cannot be loaded"))?;
+    let key =
+        key.ok_or_else(|| PyRuntimeError::new_err("a reference outside the value it was stored in cannot be loaded"))?;
     let process = session::current()?;
-    let handle = Handle::retain(process, key).ok_or_else(|| PyRuntimeError::new_err("the reference's object is gone"))?;
+    let handle =
+        Handle::retain(process, key).ok_or_else(|| PyRuntimeError::new_err("the reference's object is gone"))?;
     Ok(ObjectRef { handle })
 }
 
 #[pyfunction]
 pub(crate) fn _carried(descriptor: &[u8]) -> PyResult<ObjectRef> {
-    let bytes: &[u8; RefDescriptor::WIDTH] =
-        descriptor.try_into().map_err(|_| PyRuntimeError::new_err("not a pickled ObjectRef: its descriptor has the wrong length"))?;
+    let bytes: &[u8; RefDescriptor::WIDTH] = descriptor
+        .try_into()
+        .map_err(|_| PyRuntimeError::new_err("not a pickled ObjectRef: its descriptor has the wrong length"))?;
     let process = session::current()?;
     let key = process.adopt(RefDescriptor::from_bytes(bytes));
     let handle = Handle::own(process, key).ok_or_else(|| PyRuntimeError::new_err("the reference's object is gone"))?;

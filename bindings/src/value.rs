@@ -120,7 +120,11 @@ fn pickle_alone(pickled: Bound<'_, PyBytes>, contains: Vec<Py<ObjectRef>>) -> En
     Encoded { head: vec![PICKLE], parts: vec![(1, Part::Bytes(pickled.unbind()))], len, contains }
 }
 
-fn with_buffers(pickled: Bound<'_, PyBytes>, buffers: &Bound<'_, PyList>, contains: Vec<Py<ObjectRef>>) -> PyResult<Encoded> {
+fn with_buffers(
+    pickled: Bound<'_, PyBytes>,
+    buffers: &Bound<'_, PyList>,
+    contains: Vec<Py<ObjectRef>>,
+) -> PyResult<Encoded> {
     let pickle_len = pickled.as_bytes().len();
     let mut head = Vec::with_capacity(BUFFERS_HEAD + 16 * buffers.len());
     head.extend_from_slice(&[BUFFERS, 0, 0, 0]);
@@ -210,7 +214,10 @@ fn is_closed(value: &Bound<'_, PyAny>, budget: &mut usize) -> bool {
 pub(crate) enum Source<'a> {
     Private(&'a [u8]),
     /// In shared memory: buffers are handed out in place, each keeping `owner` alive.
-    Shared { bytes: &'a [u8], owner: &'a crate::view::Owner },
+    Shared {
+        bytes: &'a [u8],
+        owner: &'a crate::view::Owner,
+    },
 }
 
 impl Source<'_> {
@@ -222,7 +229,8 @@ impl Source<'_> {
     }
 
     fn stretch<'py>(&self, py: Python<'py>, at: usize, len: usize) -> PyResult<Bound<'py, PyAny>> {
-        let bytes = self.bytes().get(at..at.saturating_add(len)).ok_or_else(|| malformed("a buffer outside the value"))?;
+        let bytes =
+            self.bytes().get(at..at.saturating_add(len)).ok_or_else(|| malformed("a buffer outside the value"))?;
         match self {
             Source::Private(_) => Ok(PyBytes::new(py, bytes).into_any()),
             Source::Shared { owner, .. } => crate::view::ArenaBuffer::stretch(py, owner, at, len),
@@ -256,7 +264,11 @@ pub(crate) fn decode<'py>(py: Python<'py>, source: &Source<'_>, contains: &[Key]
         }
         BYTES => Ok(PyBytes::new(py, rest).into_any()),
         PICKLE => {
-            let pickled = if rest.len() > 65_536 { source.stretch(py, 1, rest.len())? } else { PyBytes::new(py, rest).into_any() };
+            let pickled = if rest.len() > 65_536 {
+                source.stretch(py, 1, rest.len())?
+            } else {
+                PyBytes::new(py, rest).into_any()
+            };
             references::while_loading(contains, || hooks(py)?.pickle_loads.bind(py).call1((pickled,)))
         }
         BUFFERS => decode_buffers(py, source, contains),

@@ -42,7 +42,14 @@ impl ArenaBuffer {
         let bytes = &this.owner.view.bytes()[this.at..this.at + this.len];
         // SAFETY: `view` is the caller's struct; the memory is read-only to us, lives as long as `slf`, which the view holds.
         let failed = unsafe {
-            ffi::PyBuffer_FillInfo(view, slf.as_ptr(), bytes.as_ptr().cast_mut().cast::<c_void>(), bytes.len() as isize, 1, flags)
+            ffi::PyBuffer_FillInfo(
+                view,
+                slf.as_ptr(),
+                bytes.as_ptr().cast_mut().cast::<c_void>(),
+                bytes.len() as isize,
+                1,
+                flags,
+            )
         };
         if failed == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }

@@ -5,21 +5,21 @@ use crate::args;
 use crate::hooks::hooks;
 use crate::object_ref::{Handle, ObjectRef};
 use crate::queries::{self, Context};
-use crate::session;
 use crate::references;
+use crate::session;
 use crate::value::{self, Encoded};
 use crate::view::Held;
 use iosdk_runtime::definition::{Definition, Kind};
-use iosdk_runtime::{Dep, Fetched, Next, Outcome, Process, Returned, RunningCall, INLINE_MAX};
-use iosdk_types::message::peer::{CallKind, ReplyStatus};
+use iosdk_runtime::{Dep, Fetched, INLINE_MAX, Next, Outcome, Process, Returned, RunningCall};
 use iosdk_types::message::ActorDeath;
+use iosdk_types::message::peer::{CallKind, ReplyStatus};
 use iosdk_types::{Address, Amount, Key};
 use pyo3::exceptions::{PyRuntimeError, PySystemExit, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// A function, class or method name of one caller, loaded once.
@@ -265,7 +265,8 @@ impl Worker {
         args: Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let instance = self.instance.as_ref().ok_or_else(|| PyRuntimeError::new_err("the actor was never constructed"))?;
+        let instance =
+            self.instance.as_ref().ok_or_else(|| PyRuntimeError::new_err("the actor was never constructed"))?;
         let instance = instance.bind(py);
         match name {
             "__ray_ready__" => Ok(pyo3::types::PyBool::new(py, true).to_owned().into_any()),
@@ -397,4 +398,3 @@ fn is_generator(result: &Bound<'_, PyAny>) -> bool {
 fn elapsed_ns(started: Instant) -> u32 {
     u32::try_from(started.elapsed().as_nanos()).unwrap_or(u32::MAX)
 }
-

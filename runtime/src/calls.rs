@@ -43,7 +43,7 @@ pub enum SubmitError {
 impl Process {
     /// A function, class or method that calls can name from here on.
     pub fn define(&self, definition: &Definition) -> Key {
-        let mut core = self.enter();
+        let mut core = self.peek();
         let payload = core.payloads.insert(&definition.to_bytes());
         let key = core.owner.define(payload);
         core.names.insert(key.0, definition.name.clone());
@@ -52,7 +52,7 @@ impl Process {
 
     /// A number for these resources, for `submit_task`.
     pub fn resource_class(&self, resources: ResourceSet) -> u32 {
-        let mut core = self.enter();
+        let mut core = self.peek();
         if let Some(known) = core.resource_classes.iter().position(|set| *set == resources) {
             return known as u32;
         }

@@ -18,6 +18,7 @@ pub(crate) enum After {
 }
 
 /// What the machine is to be told next.
+#[allow(clippy::large_enum_variant)] // Few exist at a time, and a box would cost an allocation for each step.
 pub(crate) enum FollowUp {
     Step(Input),
     Tick,

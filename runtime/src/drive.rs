@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::process::Process;
 use iosdk_net::frame;
 use iosdk_runtime_core::Input;
-use iosdk_types::{Address, Time};
+use iosdk_types::Time;
 use std::time::{Duration, Instant};
 
 /// Spinning longer than this never pays: the peer is not about to answer.
@@ -67,45 +67,36 @@ impl Process {
     }
 
     fn peer_cpu(&self) -> Option<u32> {
-        self.enter().links.last_cpu()
+        self.peek().links.last_cpu()
     }
 }
 
 impl Core {
     pub(crate) fn drain_lane(&mut self, now: Time, lane: u32) {
         let mut bytes = std::mem::take(&mut self.scratch);
-        loop {
-            let Some(link) = self.links.by_lane(lane) else { break };
+        while let Some(link) = self.links.by_lane(lane) {
             let peer = link.peer;
-            match link.consumer.pop(&mut bytes) {
+            let popped = match link.consumer.pop(&mut bytes) {
                 Ok(true) => {
                     let payloads = &mut self.payloads;
-                    match frame::decode(&bytes, &mut |part: &[u8]| payloads.insert(part)) {
-                        Ok(message) => self.step(now, Input::FromPeer { from: peer, message }),
-                        Err(_) => {
-                            self.poisoned(now, peer);
-                            break;
-                        }
-                    }
+                    frame::decode(&bytes, |part: &[u8]| payloads.insert(part)).ok()
                 }
                 Ok(false) => {
                     self.links.tell_of_room(lane);
                     break;
                 }
-                Err(_) => {
-                    self.poisoned(now, peer);
-                    break;
-                }
-            }
+                Err(_) => None,
+            };
+            let Some(message) = popped else {
+                self.step(now, Input::LanePoisoned { peer });
+                self.links.detach(peer);
+                break;
+            };
+            self.step(now, Input::FromPeer { from: peer, message });
         }
         if bytes.capacity() > 1 << 20 {
             bytes = Vec::new();
         }
         self.scratch = bytes;
-    }
-
-    fn poisoned(&mut self, now: Time, peer: Address) {
-        self.step(now, Input::LanePoisoned { peer });
-        self.links.detach(peer);
     }
 }

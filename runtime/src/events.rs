@@ -210,11 +210,7 @@ impl Events {
             self.handle(&mut core, message, fds);
         }
         core.waiters.wake_all();
-        let led = core.waiters.has_leader;
         self.process.leave_core(core);
-        if led {
-            self.process.mailbox.doorbell().nudge();
-        }
     }
 
     fn handle(&self, core: &mut Core, message: RayletToProcess, fds: Vec<OwnedFd>) {

@@ -4,12 +4,12 @@ use crate::core::Core;
 use crate::objects::Fetched;
 use crate::process::Process;
 use iosdk_runtime_core::{CallDep, CallView, Input, NewValue};
-use iosdk_types::message::peer::{CallKind, Place, ReplyStatus};
 use iosdk_types::message::ActorDeath;
+use iosdk_types::message::peer::{CallKind, Place, ReplyStatus};
 use iosdk_types::{Address, Extent, Key, TaskId};
 use smallvec::SmallVec;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A call that this process has claimed and must answer.
 pub struct RunningCall {
@@ -29,7 +29,10 @@ pub struct RunningCall {
 pub enum Dep {
     Value(Fetched),
     /// A stored object: views of it keep this reference.
-    Object { key: Key, value: Fetched },
+    Object {
+        key: Key,
+        value: Fetched,
+    },
 }
 
 pub enum Next {
@@ -139,7 +142,7 @@ impl Process {
     }
 
     pub fn definition_of(&self, from: Address, function: u32) -> Option<Arc<[u8]>> {
-        let core = self.enter();
+        let core = self.peek();
         let payload = core.owner.definition_of(from, function)?;
         core.payloads.shared(payload)
     }

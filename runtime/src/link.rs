@@ -201,9 +201,7 @@ impl Links {
         let claims = &self.claims;
         let in_flight = link.slot_tasks.iter().filter(|task| **task != Key::NIL);
         in_flight
-            .filter(|task| {
-                claims.get(task.index()).is_some_and(|claim| link.mine.read(*claim) == ClaimState::Ready)
-            })
+            .filter(|task| claims.get(task.index()).is_some_and(|claim| link.mine.read(*claim) == ClaimState::Ready))
             .map(|task| task.0)
             .collect()
     }

@@ -132,7 +132,8 @@ impl Process {
     pub fn try_allocate(&self, len: usize, owner: Option<Address>) -> Option<Result<Writing, StoreError>> {
         let owner = owner.unwrap_or(self.session().address);
         // What was dropped a moment ago is room for this one, and its pages are warm.
-        drop(self.enter());
+        let core = self.enter();
+        self.leave_core(core);
         match self.store().allocate(len as u64, owner) {
             Ok(writer) => Some(Ok(Writing(writer))),
             Err(PutError::Needs(_)) => None,
@@ -156,8 +157,7 @@ impl Process {
                 Err(PutError::Needs(needs)) => needs,
             };
             let asked = needs.bytes;
-            let request =
-                self.ask(|request| ProcessToRaylet::ExtentRequest { request, bytes: asked }, Reply::Pending);
+            let request = self.ask(|request| ProcessToRaylet::ExtentRequest { request, bytes: asked }, Reply::Pending);
             match self.await_reply(request, None, &mut stop)? {
                 Reply::Extent { offset, bytes } => {
                     if let Err(error) = self.store().grant(offset, bytes, needs.purpose, || !stop()) {
@@ -189,7 +189,7 @@ impl Process {
     }
 
     pub fn describe(&self, object: Key) -> Option<RefDescriptor> {
-        self.enter().owner.describe(object)
+        self.peek().owner.describe(object)
     }
 
     /// A descriptor that came here by ways of the user's own.
@@ -293,7 +293,7 @@ impl Process {
 
     /// Which of the refs are ready, at most `count` of them, in order.
     pub fn ready_flags(&self, keys: &[Key], count: usize) -> Vec<bool> {
-        let core = self.enter();
+        let core = self.peek();
         let mut left = count;
         keys.iter()
             .map(|&key| {
@@ -305,13 +305,13 @@ impl Process {
     }
 
     pub fn first_error(&self, keys: &[Key]) -> Option<Key> {
-        let core = self.enter();
+        let core = self.peek();
         keys.iter().copied().find(|&key| core.is_error(key))
     }
 
     /// By a stamp for each object: no set is built.
     pub fn has_duplicates(&self, keys: &[Key]) -> bool {
-        let mut core = self.enter();
+        let mut core = self.peek();
         let core = &mut *core;
         core.stamp = core.stamp.wrapping_add(1);
         if core.stamp == 0 {

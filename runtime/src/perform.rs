@@ -79,7 +79,11 @@ impl Core {
         let mut bytes = std::mem::take(&mut self.scratch_out);
         bytes.clear();
         let payloads = &self.payloads;
-        if frame::encode(message, |payload| if payload == NO_ARGS { &[][..] } else { payloads.bytes(payload) }, &mut bytes) {
+        if frame::encode(
+            message,
+            |payload| if payload == NO_ARGS { &[][..] } else { payloads.bytes(payload) },
+            &mut bytes,
+        ) {
             self.links.push(to, &[&bytes], urgency(message));
         } else {
             eprintln!("iosdk: a message to process {to} has more parts than its format can count; it was not sent");
@@ -108,9 +112,7 @@ impl Core {
                 class_name: self.actor_names.get(&actor).cloned().unwrap_or_default(),
                 cause,
             },
-            LocalError::Cancelled { task } => {
-                ErrorRecord::Cancelled { task: task.hex(), function: String::new() }
-            }
+            LocalError::Cancelled { task } => ErrorRecord::Cancelled { task: task.hex(), function: String::new() },
             LocalError::OwnerDied { object, owner, death } => {
                 ErrorRecord::OwnerDied { object: object.hex(), owner: owner.to_string(), death }
             }
@@ -121,9 +123,9 @@ impl Core {
             LocalError::DependencyFailed { task: _, function, dependency } => {
                 let cause = match self.owner.state(dependency) {
                     ObjectState::Ready { place: Place::Inline(payload), .. } => self.payloads.bytes(payload).to_vec(),
-                    ObjectState::Ready { place: Place::Arena(_), .. }
-                    | ObjectState::Pending
-                    | ObjectState::Unknown => ErrorRecord::ObjectLost { object: String::new() }.to_bytes(),
+                    ObjectState::Ready { place: Place::Arena(_), .. } | ObjectState::Pending | ObjectState::Unknown => {
+                        ErrorRecord::ObjectLost { object: String::new() }.to_bytes()
+                    }
                 };
                 ErrorRecord::DependencyFailed { function: self.name_of(function), cause }
             }

@@ -49,7 +49,9 @@ impl Session {
 
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
-    #[error("the cluster's daemon speaks protocol version {theirs}, this process {ours}: use the same release for both")]
+    #[error(
+        "the cluster's daemon speaks protocol version {theirs}, this process {ours}: use the same release for both"
+    )]
     Version { theirs: u32, ours: u32 },
     #[error("the cluster's daemon ended before it answered; its own output says why")]
     HungUp,
@@ -117,11 +119,16 @@ impl Process {
     pub fn join(control: OwnedFd, is_driver: bool) -> Result<Arc<Self>, JoinError> {
         let stream = UnixStream::from(control);
         let mut writer = ControlWriter::default();
-        writer.send(stream.as_fd(), &ProcessToRaylet::Hello { version: VERSION, pid: std::process::id() as i32 }, &[])?;
+        writer.send(
+            stream.as_fd(),
+            &ProcessToRaylet::Hello { version: VERSION, pid: std::process::id() as i32 },
+            &[],
+        )?;
         let mut reader = ControlReader::default();
         let (welcome, fds, early) = events::first_message(&mut reader, &stream)?;
-        let RayletToProcess::Welcome { version, address, node, job, session, session_dir, node_ip, arena_limit, .. } =
-            welcome
+        let RayletToProcess::Welcome {
+            version, address, node, job, session, session_dir, node_ip, arena_limit, ..
+        } = welcome
         else {
             return Err(JoinError::Confused);
         };
@@ -179,7 +186,12 @@ impl Process {
         Time(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
     }
 
-    /// Takes the owner lock and first settles the handles dropped since.
+    /// The owner lock as it is: for a look that must not move anything.
+    pub(crate) fn peek(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the owner lock, settles the handles dropped since and reads what peers wrote. Give it back with `leave_core`.
     pub(crate) fn enter(&self) -> MutexGuard<'_, Core> {
         // A panic under the lock is a bug of ours; what it left is still what there is.
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,8 +213,12 @@ impl Process {
     pub(crate) fn leave_core(&self, mut core: MutexGuard<'_, Core>) {
         let has_mail = !core.outbox.is_empty();
         let after = std::mem::take(&mut core.after);
+        let leader_called = core.waiters.take_leader_called();
         let wants_ticks = !self.ticking.load(Ordering::Relaxed) && core.is_active();
         drop(core);
+        if leader_called {
+            self.mailbox.doorbell().nudge();
+        }
         if has_mail {
             self.flush_control();
         }

@@ -51,11 +51,11 @@ impl Process {
                 Blocked::Done(reply) => return Ok(reply),
                 Blocked::Interrupted if !stop() => {}
                 Blocked::Interrupted => {
-                    self.enter().replies.remove(&request);
+                    self.peek().replies.remove(&request);
                     return Err(StoreError::Interrupted);
                 }
                 Blocked::TimedOut | Blocked::Closed => {
-                    self.enter().replies.remove(&request);
+                    self.peek().replies.remove(&request);
                     return Err(StoreError::Closed);
                 }
             }

@@ -45,6 +45,8 @@ pub(crate) struct Waiters {
     slots: Vec<Option<Waiter>>,
     free: Vec<u32>,
     pub(crate) has_leader: bool,
+    /// Something came for the leader while another thread drove: it has to be woken.
+    leader_called: bool,
     parked: Vec<Arc<Parker>>,
 }
 
@@ -73,10 +75,11 @@ impl Waiters {
     pub(crate) fn ready(&mut self, waiter: u32, is_error: bool) {
         let Some(Some(slot)) = self.slots.get_mut(waiter as usize) else { return };
         slot.missing = if is_error && slot.stops_at_error { 0 } else { slot.missing.saturating_sub(1) };
-        if slot.missing == 0
-            && let Some(parker) = &slot.parker
-        {
-            parker.unpark();
+        if slot.missing == 0 {
+            match &slot.parker {
+                Some(parker) => parker.unpark(),
+                None => self.leader_called |= self.has_leader,
+            }
         }
     }
 
@@ -91,8 +94,14 @@ impl Waiters {
     }
 
     /// Everybody looks again: something happened that is no object.
-    pub(crate) fn wake_all(&self) {
+    pub(crate) fn wake_all(&mut self) {
         self.parked.iter().for_each(|parker| parker.unpark());
+        self.leader_called |= self.has_leader;
+    }
+
+    /// True once after something came for a leader that another thread must wake.
+    pub(crate) fn take_leader_called(&mut self) -> bool {
+        std::mem::take(&mut self.leader_called)
     }
 
     fn promote(&self) {
@@ -207,30 +216,25 @@ impl Process {
     /// Waits, as the main thread of an idle worker, for a call or for the end.
     pub fn wait_for_call(&self) {
         let until = Instant::now() + IDLE_SLICE;
-        let lead = {
-            let mut core = self.enter();
-            self.drive(&mut core);
-            let has_work = core.owner.has_ready_call() || core.exit.is_some() || core.closed;
-            let lead = !has_work && !core.waiters.has_leader;
-            core.waiters.has_leader |= lead;
-            self.leave_core(core);
-            if has_work {
-                return;
-            }
-            lead
-        };
-        if lead {
-            self.lead(until);
-            let mut core = self.enter();
-            core.waiters.has_leader = false;
-            core.waiters.promote();
-            self.arm(&mut core);
-            self.leave_core(core);
-        } else {
-            let parker = Arc::new(Parker::default());
-            self.enter().waiters.parked.push(parker.clone());
-            parker.park(until.saturating_duration_since(Instant::now()));
-            self.enter().waiters.parked.retain(|other| !Arc::ptr_eq(other, &parker));
+        let mut core = self.enter();
+        if core.owner.has_ready_call() || core.exit.is_some() || core.closed {
+            return self.leave_core(core);
         }
+        if core.waiters.has_leader {
+            let parker = Arc::new(Parker::default());
+            core.waiters.parked.push(parker.clone());
+            self.leave_core(core);
+            parker.park(until.saturating_duration_since(Instant::now()));
+            self.peek().waiters.parked.retain(|other| !Arc::ptr_eq(other, &parker));
+            return;
+        }
+        core.waiters.has_leader = true;
+        self.leave_core(core);
+        self.lead(until);
+        let mut core = self.enter();
+        core.waiters.has_leader = false;
+        core.waiters.promote();
+        self.arm(&mut core);
+        self.leave_core(core);
     }
 }

@@ -80,10 +80,6 @@ impl Object {
         matches!(self.origin, Origin::Owned { .. })
     }
 
-    pub(crate) fn is_ours(&self) -> bool {
-        matches!(self.origin, Origin::Owned { .. } | Origin::Alias { .. })
-    }
-
     pub(crate) fn borrow_mut(&mut self) -> Option<&mut Borrow> {
         match &mut self.origin {
             Origin::Borrowed(borrow) => Some(borrow),

@@ -17,45 +17,154 @@ macro_rules! kinds {
     };
 }
 
-kinds!(owner_input, iosdk_runtime_core::Input as Kind, [
-    Submit, CreateActor, AdoptActor, Put, Retain, Release, Adopt, Watch, Unwatch, Cancel, KillActor, Executed, ClaimLost,
-    ActorEnds, FromPeer, FromRaylet, LaneOpen, LanePoisoned, Judged, Retracted,
-]);
-kinds!(owner_effect, iosdk_runtime_core::Effect as Kind, [
-    Submitted, Opened, ActorOpened, Ready, PushCall, Send, Retract, JudgeClaims, FreeClaim, ToRaylet, Detach, CallsReady,
-    Interrupt, Exit, DropPayload, MakeError, FreeLocal, FreeOrphan,
-]);
-kinds!(peer, iosdk_types::message::peer::PeerMessage as Kind, [
-    Define, Call, Reply, Fetch, Value, Register, Registered, Return, LendAck, Free, Cancel, CancelObject,
-]);
-kinds!(to_raylet, iosdk_types::message::ProcessToRaylet as Kind, [
-    Hello, Demand, ReturnLease, Connect, CreateActor, ResolveActor, KillActor, ActorState, DeadAck, Claims, Unclaim,
-    ExtentRequest, ExtentReturn, Query, Shutdown,
-]);
-kinds!(to_process, iosdk_types::message::RayletToProcess as Kind, [
-    Welcome, Granted, Reclaim, Infeasible, Attach, NoSuchPeer, PeerDying, PeerDead, ActorAlive, ActorDead, ExtentGranted,
-    ExtentRefused, Answer, Log, Exit, Retire, MakeRoom,
-]);
-kinds!(raylet_input, iosdk_raylet_core::Input as Kind, [
-    DriverConnected, WorkerForked, ForkFailed, FromProcess, FromGcs, GcsUp, GcsDown, ProcessDied, Status, Unpinned,
-]);
-kinds!(raylet_effect, iosdk_raylet_core::Effect as Kind, [
-    ToProcess, ToGcs, ForkWorker, AdmitDriver, Kill, OpenLanes, WatchStatus, Punch, WatchPins, ShutDown,
-]);
-kinds!(to_gcs, iosdk_types::message::RayletToGcs as Kind, [
-    Join, View, DriverJoined, CreateActor, WatchActor, KillActor, ActorStarted, ActorRefused, ActorEnded, ProcessDied, Nodes,
-    ClusterResources, AvailableResources,
-]);
-kinds!(from_gcs, iosdk_types::message::GcsToRaylet as Kind, [
-    Joined, DriverAccepted, StartActor, StopActor, ActorAlive, ActorDead, Answer,
-]);
+kinds!(
+    owner_input,
+    iosdk_runtime_core::Input as Kind,
+    [
+        Submit,
+        CreateActor,
+        AdoptActor,
+        Put,
+        Retain,
+        Release,
+        Adopt,
+        Watch,
+        Unwatch,
+        Cancel,
+        KillActor,
+        Executed,
+        ClaimLost,
+        ActorEnds,
+        FromPeer,
+        FromRaylet,
+        LaneOpen,
+        LanePoisoned,
+        Judged,
+        Retracted,
+    ]
+);
+kinds!(
+    owner_effect,
+    iosdk_runtime_core::Effect as Kind,
+    [
+        Submitted,
+        Opened,
+        ActorOpened,
+        Ready,
+        PushCall,
+        Send,
+        Retract,
+        JudgeClaims,
+        FreeClaim,
+        ToRaylet,
+        Detach,
+        CallsReady,
+        Interrupt,
+        Exit,
+        DropPayload,
+        MakeError,
+        FreeLocal,
+        FreeOrphan,
+    ]
+);
+kinds!(
+    peer,
+    iosdk_types::message::peer::PeerMessage as Kind,
+    [Define, Call, Reply, Fetch, Value, Register, Registered, Return, LendAck, Free, Cancel, CancelObject,]
+);
+kinds!(
+    to_raylet,
+    iosdk_types::message::ProcessToRaylet as Kind,
+    [
+        Hello,
+        Demand,
+        ReturnLease,
+        Connect,
+        CreateActor,
+        ResolveActor,
+        KillActor,
+        ActorState,
+        DeadAck,
+        Claims,
+        Unclaim,
+        ExtentRequest,
+        ExtentReturn,
+        Query,
+        Shutdown,
+    ]
+);
+kinds!(
+    to_process,
+    iosdk_types::message::RayletToProcess as Kind,
+    [
+        Welcome,
+        Granted,
+        Reclaim,
+        Infeasible,
+        Attach,
+        NoSuchPeer,
+        PeerDying,
+        PeerDead,
+        ActorAlive,
+        ActorDead,
+        ExtentGranted,
+        ExtentRefused,
+        Answer,
+        Log,
+        Exit,
+        Retire,
+        MakeRoom,
+    ]
+);
+kinds!(
+    raylet_input,
+    iosdk_raylet_core::Input as Kind,
+    [DriverConnected, WorkerForked, ForkFailed, FromProcess, FromGcs, GcsUp, GcsDown, ProcessDied, Status, Unpinned,]
+);
+kinds!(
+    raylet_effect,
+    iosdk_raylet_core::Effect as Kind,
+    [ToProcess, ToGcs, ForkWorker, AdmitDriver, Kill, OpenLanes, WatchStatus, Punch, WatchPins, ShutDown,]
+);
+kinds!(
+    to_gcs,
+    iosdk_types::message::RayletToGcs as Kind,
+    [
+        Join,
+        View,
+        DriverJoined,
+        CreateActor,
+        WatchActor,
+        KillActor,
+        ActorStarted,
+        ActorRefused,
+        ActorEnded,
+        ProcessDied,
+        Nodes,
+        ClusterResources,
+        AvailableResources,
+    ]
+);
+kinds!(
+    from_gcs,
+    iosdk_types::message::GcsToRaylet as Kind,
+    [Joined, DriverAccepted, StartActor, StopActor, ActorAlive, ActorDead, Answer,]
+);
 kinds!(gcs_input, iosdk_gcs_core::Input as Kind, [FromRaylet, NodeLost]);
 kinds!(gcs_effect, iosdk_gcs_core::Effect as Kind, [ToRaylet]);
 
 /// Kinds of trouble the world makes, beside its delays.
 pub const FAULTS: &[&str] = &[
-    "fault::worker killed", "fault::driver killed", "fault::node lost", "fault::gcs link cut", "fault::fork failed",
-    "fault::slow worker", "fault::store full", "fault::lane stalled", "fault::lane poisoned", "fault::late duplicate view",
+    "fault::worker killed",
+    "fault::driver killed",
+    "fault::node lost",
+    "fault::gcs link cut",
+    "fault::fork failed",
+    "fault::slow worker",
+    "fault::store full",
+    "fault::lane stalled",
+    "fault::lane poisoned",
+    "fault::late duplicate view",
 ];
 
 /// Made by the shells of the product and not by any machine of the world, so no seed can produce them here.
@@ -81,8 +190,18 @@ impl Counts {
 
     fn expected() -> impl Iterator<Item = &'static str> {
         let all = [
-            owner_input::NAMES, owner_effect::NAMES, peer::NAMES, to_raylet::NAMES, to_process::NAMES, raylet_input::NAMES,
-            raylet_effect::NAMES, to_gcs::NAMES, from_gcs::NAMES, gcs_input::NAMES, gcs_effect::NAMES, FAULTS,
+            owner_input::NAMES,
+            owner_effect::NAMES,
+            peer::NAMES,
+            to_raylet::NAMES,
+            to_process::NAMES,
+            raylet_input::NAMES,
+            raylet_effect::NAMES,
+            to_gcs::NAMES,
+            from_gcs::NAMES,
+            gcs_input::NAMES,
+            gcs_effect::NAMES,
+            FAULTS,
         ];
         all.into_iter().flatten().copied().filter(|kind| !NEVER_HERE.contains(kind))
     }

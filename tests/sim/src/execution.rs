@@ -16,7 +16,10 @@ impl World {
     /// The executor is free: the next call whose claim it wins.
     pub fn next_call(&mut self, at: Address) {
         let now = self.now;
-        let Some(process) = self.processes.get_mut(&at).filter(|process| process.body.is_none() && !process.ending) else { return };
+        let Some(process) = self.processes.get_mut(&at).filter(|process| process.body.is_none() && !process.ending)
+        else {
+            return;
+        };
         let Some(call) = process.owner.take_call(now) else { return };
         let lane = self.lanes.get_mut(&(call.from, at));
         let won = lane.is_some_and(|lane| lane.claims.swap(call.claim.slot, call.claim.generation, TAKEN));
@@ -32,7 +35,8 @@ impl World {
     fn begin_call(&mut self, at: Address, key: Key, call: &Call) {
         self.calls_run += 1;
         let Some(process) = self.processes.get(&at) else { return };
-        let known = process.owner.definition_of(call.from, call.function).and_then(|payload| process.payloads.get(payload));
+        let known =
+            process.owner.definition_of(call.from, call.function).and_then(|payload| process.payloads.get(payload));
         let defined = call.kind == CallKind::Terminate || known == Some(&Content::Definition);
         let args = process.payloads.get(call.args).cloned();
         if !defined {
@@ -52,8 +56,14 @@ impl World {
         let mut random = Random::new(mix(seed) ^ attempt);
         let operations = random.below(7);
         let mut body = Body::new((at, self.next_body), random, operations, root, self.now);
-        body.running =
-            Some(Running { call: key, task: call.task, kind: call.kind, returns: call.returns, seed, depth: call.depth });
+        body.running = Some(Running {
+            call: key,
+            task: call.task,
+            kind: call.kind,
+            returns: call.returns,
+            seed,
+            depth: call.depth,
+        });
         if call.kind == CallKind::CreateActor {
             self.begin_instance(at, call.task.actor());
         }
@@ -97,9 +107,11 @@ impl World {
         let Some(process) = self.processes.get(&at) else { return };
         let content = match dep.place {
             Place::Inline(payload) => process.payloads.get(payload).cloned(),
-            Place::Arena(extent) => {
-                self.nodes.get(&extent.holder.node).and_then(|node| node.arena.read(&extent)).map(|stored| stored.content.clone())
-            }
+            Place::Arena(extent) => self
+                .nodes
+                .get(&extent.holder.node)
+                .and_then(|node| node.arena.read(&extent))
+                .map(|stored| stored.content.clone()),
         };
         match content {
             Some(Content::Value { token: _, actors }) => {
@@ -112,7 +124,8 @@ impl World {
                 self.take_over(at, body, &dep.contains, &actors, 400);
             }
             content => {
-                let text = format!("{} starts at {at} with a dependency at {:?} that is {content:?}", call.task, dep.place);
+                let text =
+                    format!("{} starts at {at} with a dependency at {:?} that is {content:?}", call.task, dep.place);
                 self.hold(broken("OWN-1", text));
             }
         }
@@ -142,7 +155,9 @@ impl World {
         let Some(process) = self.processes.get_mut(&at) else { return Turn::Over };
         let payload = process.payloads.insert(Content::Raised { token });
         let value = NewValue { place: Place::Inline(payload), is_error: true, contains: SmallVec::new() };
-        let retryable = running.kind == CallKind::Task && token % 2 == 0;
+        // Not for ever: with endless retries it would never end.
+        let attempts = self.ghost.tasks.get(&running.task).map_or(0, |note| note.started_on.len());
+        let retryable = running.kind == CallKind::Task && token % 2 == 0 && attempts < 4;
         let status = if retryable { ReplyStatus::RetryableError } else { ReplyStatus::Error };
         if running.kind == CallKind::CreateActor {
             let actor = running.task.actor();
@@ -158,7 +173,10 @@ impl World {
         if made == usize::from(running.returns) {
             let values = body.values.take().unwrap_or_default();
             let leaves = running.kind == CallKind::Method && mix(running.seed ^ 11) % 100 == 0;
-            if leaves && let Some(actor) = self.processes.get(&at).and_then(|process| process.instance.as_ref()).map(|own| own.id) {
+            if leaves
+                && let Some(actor) =
+                    self.processes.get(&at).and_then(|process| process.instance.as_ref()).map(|own| own.id)
+            {
                 self.ghost.killed_actors.insert(actor);
                 body.leaves = Some(actor);
             }
@@ -206,7 +224,8 @@ impl World {
     }
 
     fn actor_ends(&mut self, at: Address, _actor: ActorId, status: ReplyStatus) {
-        let cause = if status == ReplyStatus::Ok { ActorDeath::Exited } else { ActorDeath::InitFailed { error: vec![1] } };
+        let cause =
+            if status == ReplyStatus::Ok { ActorDeath::Exited } else { ActorDeath::InitFailed { error: vec![1] } };
         self.drop_instance(at);
         self.step_owner(at, Input::ActorEnds { cause });
     }

@@ -87,7 +87,8 @@ impl World {
     }
 
     fn some_node(&mut self) -> Option<u32> {
-        let fit: Vec<u32> = self.nodes.iter().filter(|(_, node)| !node.shut_down && !node.lost).map(|(number, _)| *number).collect();
+        let fit: Vec<u32> =
+            self.nodes.iter().filter(|(_, node)| !node.shut_down && !node.lost).map(|(number, _)| *number).collect();
         let pick = self.random.index(fit.len());
         fit.get(pick).copied()
     }

@@ -19,7 +19,9 @@ impl World {
 
     pub fn gcs_takes(&mut self, number: u32, message: RayletToGcs) {
         match &message {
-            RayletToGcs::Join { node, epoch, record, version: _ } => self.checks.gcs_1.joined(*node, *epoch, &record.resources),
+            RayletToGcs::Join { node, epoch, record, version: _ } => {
+                self.checks.gcs_1.joined(*node, *epoch, &record.resources)
+            }
             RayletToGcs::View { version, available } => self.checks.gcs_1.reported(number, *version, available),
             RayletToGcs::AvailableResources { request, asker } => self.checks.gcs_1.asked(*asker, *request),
             _ => {}

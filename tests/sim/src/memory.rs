@@ -142,8 +142,12 @@ pub struct Arena {
 impl Arena {
     /// The holder writes an object into an extent of its own; None when none of them has room.
     pub fn allocate(&mut self, holder: Address, len: u64, content: Content) -> Option<Extent> {
-        let own: Vec<(u64, u64)> =
-            self.granted.iter().filter(|(_, extent)| extent.holder == holder && !extent.is_returned).map(|(at, extent)| (*at, extent.bytes)).collect();
+        let own: Vec<(u64, u64)> = self
+            .granted
+            .iter()
+            .filter(|(_, extent)| extent.holder == holder && !extent.is_returned)
+            .map(|(at, extent)| (*at, extent.bytes))
+            .collect();
         let offset = own.into_iter().find_map(|(at, bytes)| self.room(at, bytes, len))?;
         self.generation += 1;
         let stored = Stored { generation: self.generation, len, content, owner: holder, object: None };

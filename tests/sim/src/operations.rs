@@ -13,7 +13,7 @@ use iosdk_types::{ActorId, Address, Amount, Key, ResourceSet};
 use smallvec::SmallVec;
 
 /// A run makes no more tasks than about this many: trees that grow without end show nothing new.
-const SUBMITTED_MAX: usize = 2_500;
+const SUBMITTED_MAX: usize = 1_200;
 
 /// What a submission is, besides its arguments.
 struct Submission {
@@ -28,7 +28,8 @@ impl World {
     pub fn operate(&mut self, at: Address, body: &mut Body) -> Turn {
         let user = self.settings.user.clone();
         let is_much = self.ghost.tasks.len() > SUBMITTED_MAX;
-        let nests = !is_much && body.is_driver() || !is_much && self.depth_of(body) < user.depth && body.random.chance(user.nested);
+        let nests = !is_much && body.is_driver()
+            || !is_much && self.depth_of(body) < user.depth && body.random.chance(user.nested);
         match body.random.below(1000) {
             0..300 if nests => self.submit_tasks(at, body),
             300..400 if body.random.chance(user.objects * 2) => self.put(at, body),
@@ -41,7 +42,11 @@ impl World {
             850..870 => self.keep_twice(at, body),
             _ => {
                 let most = user.body.0;
-                Turn::Sleeps(if body.random.chance(100) { body.random.below(most) } else { body.random.below(most / 20 + 1) })
+                Turn::Sleeps(if body.random.chance(100) {
+                    body.random.below(most)
+                } else {
+                    body.random.below(most / 20 + 1)
+                })
             }
         }
     }
@@ -53,12 +58,13 @@ impl World {
     fn submit_tasks(&mut self, at: Address, body: &mut Body) -> Turn {
         // Now and then a burst, larger than the claim table of a lane.
         let burst = body.is_driver() && body.random.chance(30);
-        let times = if burst { body.random.between(50, 800) } else { 1 };
+        let times = if burst { body.random.between(50, 600) } else { 1 };
         let (class, odd) = self.pick_class(at, body);
         for _ in 0..times {
             let returns = if body.random.chance(150) { 1 + body.random.below(3) as u16 } else { 1 };
             let retries = [3, 3, 0, 1, -1][body.random.index(5)];
-            let submission = Submission { target: Target::Task { class }, returns, retries, method: None, may_wait: odd };
+            let submission =
+                Submission { target: Target::Task { class }, returns, retries, method: None, may_wait: odd };
             self.submit(at, body, submission, !burst);
             if self.violation.is_some() {
                 return Turn::Over;
@@ -84,7 +90,11 @@ impl World {
     }
 
     /// References that go along: values that are waited for first, and references inside the arguments.
-    fn pick_arguments(&mut self, at: Address, body: &mut Body) -> (SmallVec<[Key; 2]>, SmallVec<[Key; 2]>, Vec<(ActorId, usize)>) {
+    fn pick_arguments(
+        &mut self,
+        at: Address,
+        body: &mut Body,
+    ) -> (SmallVec<[Key; 2]>, SmallVec<[Key; 2]>, Vec<(ActorId, usize)>) {
         let (mut deps, mut contains, mut actors) = (SmallVec::new(), SmallVec::new(), Vec::new());
         for _ in 0..body.random.below(3) {
             let pick = body.random.index(body.held.len());
@@ -106,8 +116,11 @@ impl World {
     }
 
     fn submit(&mut self, at: Address, body: &mut Body, submission: Submission, with_references: bool) {
-        let (deps, contains, actors) =
-            if with_references { self.pick_arguments(at, body) } else { (SmallVec::new(), SmallVec::new(), Vec::new()) };
+        let (deps, contains, actors) = if with_references {
+            self.pick_arguments(at, body)
+        } else {
+            (SmallVec::new(), SmallVec::new(), Vec::new())
+        };
         let seed = body.random.next();
         let Some(process) = self.processes.get_mut(&at) else { return };
         let args = process.payloads.insert(Content::Args { seed, actors });
@@ -125,12 +138,26 @@ impl World {
         let Some(process) = self.processes.get(&at) else { return };
         let returns: Vec<Key> = process.owner.returns(task).to_vec();
         let returns = if returns.is_empty() { vec![first] } else { returns };
-        let ids: Vec<_> = returns.iter().filter_map(|key| process.owner.describe(*key)).map(|descriptor| descriptor.object).collect();
+        let ids: Vec<_> =
+            returns.iter().filter_map(|key| process.owner.describe(*key)).map(|descriptor| descriptor.object).collect();
         let Some(id) = ids.first().map(iosdk_types::ObjectId::task) else {
-            return self.hold(crate::check::broken("OWN-1", format!("{at} submitted {task:?}, whose returns {returns:?} are unknown")));
+            return self.hold(crate::check::broken(
+                "OWN-1",
+                format!("{at} submitted {task:?}, whose returns {returns:?} are unknown"),
+            ));
         };
         let TaskShape { seed, retries, method, creates, may_wait } = shape;
-        let note = TaskNote { owner: at, first, seed, retries, root, method, creates, started_on: Vec::new(), cancelled: false };
+        let note = TaskNote {
+            owner: at,
+            first,
+            seed,
+            retries,
+            root,
+            method,
+            creates,
+            started_on: Vec::new(),
+            cancelled: false,
+        };
         self.ghost.tasks.insert(id, note);
         for (index, object) in ids.into_iter().enumerate() {
             let token = token_of(seed, index as u64);
@@ -183,7 +210,11 @@ impl World {
             self.hold(crate::check::broken("OWN-1", format!("{at} put a value and got no reference")));
             return Turn::Over;
         };
-        let id = self.processes.get(&at).and_then(|process| process.owner.describe(object)).map(|descriptor| descriptor.object);
+        let id = self
+            .processes
+            .get(&at)
+            .and_then(|process| process.owner.describe(object))
+            .map(|descriptor| descriptor.object);
         if let Some(id) = id {
             let note = ObjectNote {
                 owner: at,
@@ -289,7 +320,8 @@ impl World {
         let pick = body.random.index(body.held.len());
         let Some(held) = body.held.get(pick).copied() else { return Turn::Again };
         let descriptor = self.processes.get(&at).and_then(|process| process.owner.describe(held.object));
-        let task = descriptor.and_then(|descriptor| self.ghost.objects.get(&descriptor.object)).and_then(|note| note.task);
+        let task =
+            descriptor.and_then(|descriptor| self.ghost.objects.get(&descriptor.object)).and_then(|note| note.task);
         if let Some(note) = task.and_then(|task| self.ghost.tasks.get_mut(&task)) {
             note.cancelled = true;
         }
@@ -302,8 +334,10 @@ impl World {
     fn carry_reference(&mut self, at: Address, body: &mut Body) -> Turn {
         if body.random.chance(500) {
             let pick = body.random.index(body.held.len());
-            let descriptor =
-                body.held.get(pick).and_then(|held| self.processes.get(&at).and_then(|process| process.owner.describe(held.object)));
+            let descriptor = body
+                .held
+                .get(pick)
+                .and_then(|held| self.processes.get(&at).and_then(|process| process.owner.describe(held.object)));
             if let Some(descriptor) = descriptor
                 && let Some(note) = self.ghost.objects.get_mut(&descriptor.object)
             {
@@ -313,7 +347,8 @@ impl World {
             return Turn::Again;
         }
         let pick = body.random.index(self.notebook.len());
-        let Some(reference) = self.notebook.get(pick).copied().filter(|reference| reference.owner.node == at.node) else {
+        let Some(reference) = self.notebook.get(pick).copied().filter(|reference| reference.owner.node == at.node)
+        else {
             return Turn::Again;
         };
         if let Some(object) = self.step_owner(at, Input::Adopt { reference }).object {
@@ -352,7 +387,8 @@ impl World {
                     let number = self.checks.act_1.number(at, actor.id);
                     let target = Target::Method { actor: actor.actor };
                     let may_wait = !self.actor_starts_soon(actor.id);
-                    let submission = Submission { target, returns: 1, retries: 0, method: Some((actor.id, number)), may_wait };
+                    let submission =
+                        Submission { target, returns: 1, retries: 0, method: Some((actor.id, number)), may_wait };
                     self.submit(at, body, submission, true);
                 }
             }

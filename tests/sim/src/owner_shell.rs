@@ -176,7 +176,8 @@ impl World {
             match wire::encode(&mut message, &process.payloads) {
                 Ok(contents) => contents,
                 Err(handle) => {
-                    return self.hold(dropped_payload(at, &format!("{handle:?} is gone before it was sent in {message:?}")));
+                    return self
+                        .hold(dropped_payload(at, &format!("{handle:?} is gone before it was sent in {message:?}")));
                 }
             }
         };
@@ -191,7 +192,9 @@ impl World {
     pub fn drain_lane(&mut self, from: Address, to: Address, all: bool) {
         loop {
             let now = self.now;
-            let Some(process) = self.processes.get_mut(&to).filter(|process| process.attached.contains(&from)) else { return };
+            let Some(process) = self.processes.get_mut(&to).filter(|process| process.attached.contains(&from)) else {
+                return;
+            };
             let Some(lane) = self.lanes.get_mut(&(from, to)).filter(|lane| !lane.poisoned) else { return };
             if !lane.queue.front().is_some_and(|frame| all || frame.visible <= now) {
                 return;
@@ -203,7 +206,8 @@ impl World {
     }
 
     fn drain_all_lanes(&mut self, to: Address) {
-        let from: Vec<Address> = self.lanes.keys().filter(|(_, consumer)| *consumer == to).map(|(from, _)| *from).collect();
+        let from: Vec<Address> =
+            self.lanes.keys().filter(|(_, consumer)| *consumer == to).map(|(from, _)| *from).collect();
         for from in from {
             self.drain_lane(from, to, true);
         }
@@ -261,7 +265,8 @@ impl World {
         }
         node.arena.stored.remove(&extent.offset);
         // A process keeps one empty extent for its next put, and what it has just been given for one.
-        let wants = self.processes.get(&at).and_then(|process| process.body.as_ref()).is_some_and(|body| body.wanted.is_some());
+        let wants =
+            self.processes.get(&at).and_then(|process| process.body.as_ref()).is_some_and(|body| body.wanted.is_some());
         let kept = if wants || self.is_taking_turns == Some(at) { usize::MAX } else { 1 };
         for empty in node.arena.empty_extents(at).into_iter().skip(kept) {
             if let Some(extent) = self.nodes.get_mut(&at.node).and_then(|node| node.arena.granted.get_mut(&empty)) {
@@ -342,7 +347,9 @@ impl World {
             let swept: Vec<u64> = arena
                 .stored
                 .iter()
-                .filter(|(at, stored)| stored.owner == peer && arena.extent_of(**at).is_some_and(|(_, extent)| extent.holder == to))
+                .filter(|(at, stored)| {
+                    stored.owner == peer && arena.extent_of(**at).is_some_and(|(_, extent)| extent.holder == to)
+                })
                 .map(|(at, _)| *at)
                 .collect();
             for offset in swept {

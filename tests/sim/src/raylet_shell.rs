@@ -23,7 +23,9 @@ impl World {
         }
         self.counts.add(count::raylet_input::of(&input));
         match &input {
-            Input::Status { blocked } => self.trace.note(self.now, format_args!("node {number}: {} blocked", blocked.len())),
+            Input::Status { blocked } => {
+                self.trace.note(self.now, format_args!("node {number}: {} blocked", blocked.len()))
+            }
             other => self.trace.note(self.now, format_args!("node {number} <- {other:?}")),
         }
         if let Input::ProcessDied { process, .. } = &input {
@@ -97,10 +99,15 @@ impl World {
                         let verdict = self.checks.sched_1.granted(*worker, &class.resources);
                         self.hold(verdict);
                     }
-                    None => self.hold(broken("SCHED-2", format!("{to} is granted {worker} for class {class:?}, which it never asked for"))),
+                    None => self.hold(broken(
+                        "SCHED-2",
+                        format!("{to} is granted {worker} for class {class:?}, which it never asked for"),
+                    )),
                 }
             }
-            RayletToProcess::ExtentGranted { request: _, offset, bytes } => self.extent_granted(number, to, *offset, *bytes),
+            RayletToProcess::ExtentGranted { request: _, offset, bytes } => {
+                self.extent_granted(number, to, *offset, *bytes)
+            }
             _ => {}
         }
         let delay = self.delay(self.settings.socket);
@@ -217,10 +224,9 @@ impl World {
     }
 
     pub fn look_at_pins(&mut self, number: u32, offset: u64, bytes: u64) {
-        let pinned = self
-            .processes
-            .values()
-            .any(|process| process.address.node == number && process.pins.range(offset..offset + bytes).next().is_some());
+        let pinned = self.processes.values().any(|process| {
+            process.address.node == number && process.pins.range(offset..offset + bytes).next().is_some()
+        });
         if !pinned {
             self.nobodys(number, offset, bytes, "taken back");
         }

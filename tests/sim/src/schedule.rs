@@ -10,27 +10,67 @@ use std::collections::BinaryHeap;
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Over the socket between a process and its raylet.
-    ToRaylet { from: Address, message: ProcessToRaylet },
-    ToProcess { to: Address, message: RayletToProcess },
+    ToRaylet {
+        from: Address,
+        message: ProcessToRaylet,
+    },
+    ToProcess {
+        to: Address,
+        message: RayletToProcess,
+    },
     /// Something that the node's shell tells its raylet.
-    Raylet { node: u32, input: Box<iosdk_raylet_core::Input> },
+    Raylet {
+        node: u32,
+        input: Box<iosdk_raylet_core::Input>,
+    },
     /// Over the link between raylet and GCS; lost when the link was cut since.
-    ToGcs { node: u32, link: u32, message: RayletToGcs },
-    FromGcs { node: u32, link: u32, message: GcsToRaylet },
-    GcsLinkUp { node: u32 },
+    ToGcs {
+        node: u32,
+        link: u32,
+        message: RayletToGcs,
+    },
+    FromGcs {
+        node: u32,
+        link: u32,
+        message: GcsToRaylet,
+    },
+    GcsLinkUp {
+        node: u32,
+    },
     /// The GCS gives a node up.
-    NodeGivenUp { node: u32 },
+    NodeGivenUp {
+        node: u32,
+    },
     /// A message in the lane has become visible: the consumer may take what is there.
-    Lane { from: Address, to: Address },
+    Lane {
+        from: Address,
+        to: Address,
+    },
     /// A machine's deadline.
-    OwnerTick { process: Address },
-    RayletTick { node: u32 },
-    StatusTick { node: u32 },
-    PinsTick { node: u32, offset: u64, bytes: u64 },
+    OwnerTick {
+        process: Address,
+    },
+    RayletTick {
+        node: u32,
+    },
+    StatusTick {
+        node: u32,
+    },
+    PinsTick {
+        node: u32,
+        offset: u64,
+        bytes: u64,
+    },
     /// User code goes on.
-    Run { process: Address, turn: u64 },
+    Run {
+        process: Address,
+        turn: u64,
+    },
     /// A process that was asked to end is killed when it has not.
-    Killed { process: Address, how: How },
+    Killed {
+        process: Address,
+        how: How,
+    },
     Fault(Fault),
 }
 

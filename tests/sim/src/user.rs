@@ -185,7 +185,8 @@ impl World {
         let place = match process.owner.state(object) {
             ObjectState::Ready { place, is_error: _ } => place,
             state @ (ObjectState::Pending | ObjectState::Unknown) => {
-                return self.hold(broken("OWN-1", format!("{at} was told that {descriptor:?} is there, it is {state:?}")));
+                return self
+                    .hold(broken("OWN-1", format!("{at} was told that {descriptor:?} is there, it is {state:?}")));
             }
         };
         let content = match place {
@@ -199,10 +200,13 @@ impl World {
         let (verdict, outcome) = match &content {
             Content::Value { token, .. } => (own_1::got_value(&self.ghost, id, *token), Outcome::Value(*token)),
             Content::Raised { token } => (own_1::got_raised(&self.ghost, id, *token), Outcome::Raised(*token)),
-            Content::Local { error } => (own_1::got_failure(&self.ghost, id, error), Outcome::Failed(format!("{error:?}"))),
-            Content::Definition | Content::Args { .. } => {
-                (broken("OWN-1", format!("{at} gets {descriptor:?} and finds {content:?}")), Outcome::Failed(String::new()))
+            Content::Local { error } => {
+                (own_1::got_failure(&self.ghost, id, error), Outcome::Failed(format!("{error:?}")))
             }
+            Content::Definition | Content::Args { .. } => (
+                broken("OWN-1", format!("{at} gets {descriptor:?} and finds {content:?}")),
+                Outcome::Failed(String::new()),
+            ),
         };
         self.hold(verdict);
         let verdict = own_1::same_as_before(&mut self.ghost, id, outcome);
@@ -285,7 +289,8 @@ impl World {
     }
 
     fn drop_all(&mut self, at: Address, body: &mut Body) {
-        let keeps = body.running.is_some_and(|running| matches!(running.kind, CallKind::CreateActor | CallKind::Method));
+        let keeps =
+            body.running.is_some_and(|running| matches!(running.kind, CallKind::CreateActor | CallKind::Method));
         if keeps && let Some(instance) = self.processes.get_mut(&at).and_then(|process| process.instance.as_mut()) {
             // An actor's attributes: some of what it has seen lives on with it.
             while instance.held.len() < 4
@@ -310,8 +315,12 @@ impl World {
 
     /// Every actor drops what it kept between its calls.
     pub fn forget_attributes(&mut self) {
-        let actors: Vec<Address> =
-            self.processes.values().filter(|process| process.instance.is_some()).map(|process| process.address).collect();
+        let actors: Vec<Address> = self
+            .processes
+            .values()
+            .filter(|process| process.instance.is_some())
+            .map(|process| process.address)
+            .collect();
         for at in actors {
             let instance = self.processes.get_mut(&at).and_then(|process| process.instance.as_mut());
             for held in instance.map(|instance| std::mem::take(&mut instance.held)).unwrap_or_default() {
@@ -341,11 +350,12 @@ impl World {
     /// so that no two bodies ever wait for each other.
     pub fn may_block_on(&self, at: Address, body: &Body, object: Key) -> bool {
         let descriptor = self.processes.get(&at).and_then(|process| process.owner.describe(object));
-        let Some(note) = descriptor.and_then(|descriptor| self.ghost.objects.get(&descriptor.object)) else { return false };
+        let Some(note) = descriptor.and_then(|descriptor| self.ghost.objects.get(&descriptor.object)) else {
+            return false;
+        };
         if note.may_wait || note.smuggled {
             return false;
         }
         note.maker == body.id || (body.may_wait() && (body.is_driver() && note.owner == at || note.root < body.root))
     }
-
 }

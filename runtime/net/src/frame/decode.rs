@@ -1,7 +1,10 @@
 //! Reading messages. The bytes come from a peer: everything is checked, nothing is trusted, nothing panics.
 
 use super::read::Cursor;
-use super::{ARENA, CALL, CANCEL, CANCEL_OBJECT, DEFINE, FETCH, FREE, INLINE, LEND_ACK, REGISTER, REGISTERED, REPLY, RETURN, VALUE};
+use super::{
+    ARENA, CALL, CANCEL, CANCEL_OBJECT, DEFINE, FETCH, FREE, INLINE, LEND_ACK, REGISTER, REGISTERED, REPLY, RETURN,
+    VALUE,
+};
 use iosdk_types::message::peer::{
     CallKind, Claim, Payload, PeerMessage, Place, ReplyStatus, WireCall, WireDep, WireReply, WireValue,
 };

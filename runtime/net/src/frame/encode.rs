@@ -1,6 +1,9 @@
 //! Writing messages.
 
-use super::{ARENA, CALL, CANCEL, CANCEL_OBJECT, DEFINE, FETCH, FREE, INLINE, LEND_ACK, REGISTER, REGISTERED, REPLY, RETURN, VALUE};
+use super::{
+    ARENA, CALL, CANCEL, CANCEL_OBJECT, DEFINE, FETCH, FREE, INLINE, LEND_ACK, REGISTER, REGISTERED, REPLY, RETURN,
+    VALUE,
+};
 use iosdk_types::RefDescriptor;
 use iosdk_types::message::peer::{CallKind, Payload, PeerMessage, Place, ReplyStatus, WireCall, WireReply, WireValue};
 use smallvec::SmallVec;

@@ -10,6 +10,8 @@ use std::time::Instant;
 const USAGE: &str = "usage: cargo sim [--seed N | --seeds A..B | --past] [--commit-seeds N] [--steps M] [--nodes K]
                  [--planted NAME | --planted-all] [--verbose]";
 
+/// Events of one seed at most: a longer run shows little that is new.
+const STEPS: u64 = 300_000;
 /// A planted bug must be seen within this many seeds.
 const PLANTED_SEEDS: u64 = 50;
 /// Seeds of past failures, one a line, each with what it was.
@@ -60,7 +62,11 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
 
 fn past() -> Result<Vec<u64>, String> {
     let lines = PAST.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    lines.map(|line| line.split_whitespace().next().unwrap_or("").parse().map_err(|error| format!("seeds.txt: {line}: {error}"))).collect()
+    lines
+        .map(|line| {
+            line.split_whitespace().next().unwrap_or("").parse().map_err(|error| format!("seeds.txt: {line}: {error}"))
+        })
+        .collect()
 }
 
 /// Seeds that follow from the commit: new ones with each, and the same for whoever checks it out.
@@ -75,7 +81,7 @@ fn commit_seeds(count: u64) -> Vec<u64> {
 
 fn run(seed: u64, options: &Options, planted: Option<Planted>, keep: bool) -> Outcome {
     let trace = Trace::new(options.verbose, keep);
-    iosdk_sim::run(seed, options.nodes, options.steps.unwrap_or(3_000_000), planted, trace)
+    iosdk_sim::run(seed, options.nodes, options.steps.unwrap_or(STEPS), planted, trace)
 }
 
 fn replay(seed: u64, options: &Options) -> String {
@@ -116,7 +122,7 @@ fn run_seeds(options: &Options) -> Result<(), String> {
 
 /// The same seed twice must do the same.
 fn twice(options: &Options) -> Result<(), String> {
-    for seed in options.seeds.iter().take(3) {
+    for seed in options.seeds.iter().take(1) {
         let (one, two) = (run(*seed, options, None, false), run(*seed, options, None, false));
         if (one.hash, one.events) != (two.hash, two.events) {
             return Err(format!("seed {seed} is not repeatable: {:x} and {:x}", one.hash, two.hash));

@@ -46,6 +46,10 @@ impl Gcs1 {
         for (_, _, available) in self.newest.values() {
             expected.add(available);
         }
-        if *free == expected { Ok(()) } else { broken(NAME, format!("the GCS says {free} is free, the newest reports say {expected}")) }
+        if *free == expected {
+            Ok(())
+        } else {
+            broken(NAME, format!("the GCS says {free} is free, the newest reports say {expected}"))
+        }
     }
 }

@@ -35,7 +35,9 @@ pub fn got_failure(ghost: &Ghost, object: ObjectId, error: &LocalError) -> Verdi
         }
         LocalError::ActorDied { actor, .. } => actor_may_be_dead(ghost, &object, actor),
         LocalError::Cancelled { task } => was_cancelled(ghost, task),
-        LocalError::OwnerDied { owner, .. } => ghost.is_gone(*owner) || ghost.poisoned.contains(owner) || is_remote(ghost, &object),
+        LocalError::OwnerDied { owner, .. } => {
+            ghost.is_gone(*owner) || ghost.poisoned.contains(owner) || is_remote(ghost, &object)
+        }
         LocalError::ObjectLost { .. } => note.is_some_and(|note| note.smuggled || ghost.is_gone(note.owner)),
         // Classes that no node covers are asked for on purpose; a node whose forks fail says so too.
         LocalError::Infeasible { .. } => true,
@@ -46,7 +48,10 @@ pub fn got_failure(ghost: &Ghost, object: ObjectId, error: &LocalError) -> Verdi
 
 /// There are no lanes between nodes yet: what lies on another one cannot be asked for.
 fn is_remote(ghost: &Ghost, object: &ObjectId) -> bool {
-    ghost.objects.get(object).is_some_and(|note| ghost.objects.values().any(|other| other.owner.node != note.owner.node))
+    ghost
+        .objects
+        .get(object)
+        .is_some_and(|note| ghost.objects.values().any(|other| other.owner.node != note.owner.node))
 }
 
 fn actor_may_be_dead(ghost: &Ghost, object: &ObjectId, actor: &iosdk_types::ActorId) -> bool {
@@ -65,7 +70,9 @@ fn was_cancelled(ghost: &Ghost, task: &TaskId) -> bool {
 pub fn same_as_before(ghost: &mut Ghost, object: ObjectId, outcome: Outcome) -> Verdict {
     let Some(note) = ghost.objects.get_mut(&object) else { return Ok(()) };
     match (&note.outcome, &outcome) {
-        (Some(Outcome::Value(before) | Outcome::Raised(before)), Outcome::Value(now) | Outcome::Raised(now)) if before != now => {
+        (Some(Outcome::Value(before) | Outcome::Raised(before)), Outcome::Value(now) | Outcome::Raised(now))
+            if before != now =>
+        {
             broken("TASK-1", format!("{object} was {before:x} and is {now:x}"))
         }
         (Some(_), _) => Ok(()),

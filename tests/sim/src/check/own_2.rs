@@ -15,17 +15,25 @@ pub fn process_is_empty(process: &Process, ghost: &Ghost) -> Verdict {
     if counts != (0, 0, 0, 0) {
         let (objects, tasks, calls, in_flight) = counts;
         let known = |id: &&iosdk_types::ObjectId| owner.find(id).is_some();
-        let which: Vec<_> = ghost.objects.keys().filter(known).take(4).map(|id| (id, &ghost.objects[id].task)).collect();
+        let which: Vec<_> =
+            ghost.objects.keys().filter(known).take(4).map(|id| (id, &ghost.objects[id].task)).collect();
         let text = format!(
             "process {} still has {objects} objects, {tasks} tasks, {calls} calls and {in_flight} unanswered when all is quiet: {which:?}",
             process.address
         );
         return broken(NAME, text);
     }
-    let leaked: Vec<&Content> =
-        process.payloads.iter().map(|(_, content)| content).filter(|content| **content != Content::Definition).collect();
+    let leaked: Vec<&Content> = process
+        .payloads
+        .iter()
+        .map(|(_, content)| content)
+        .filter(|content| **content != Content::Definition)
+        .collect();
     if !leaked.is_empty() {
-        return broken(NAME, format!("process {} keeps {} payloads, such as {:?}", process.address, leaked.len(), leaked[0]));
+        return broken(
+            NAME,
+            format!("process {} keeps {} payloads, such as {:?}", process.address, leaked.len(), leaked[0]),
+        );
     }
     if !process.in_flight.is_empty() {
         return broken(NAME, format!("process {} keeps {} claim slots", process.address, process.in_flight.len()));
@@ -37,7 +45,8 @@ pub fn arena_is_empty(node: u32, arena: &Arena) -> Verdict {
     match arena.stored.iter().next() {
         None => Ok(()),
         Some((offset, stored)) => {
-            let text = format!("node {node} keeps {} objects in its arena, such as {stored} at {offset}", arena.stored.len());
+            let text =
+                format!("node {node} keeps {} objects in its arena, such as {stored} at {offset}", arena.stored.len());
             broken(NAME, text)
         }
     }

@@ -36,7 +36,9 @@ impl Sched2 {
     /// Leases end with their worker and with their owner. Returns the workers that are free of one now.
     pub fn died(&mut self, process: Address) -> Vec<Address> {
         self.on_lease.remove(&process);
-        let ended = |worker: &Address, lease: &u64| self.granted.get(&(worker.node, *lease)).is_some_and(|(owner, _)| *owner == process);
+        let ended = |worker: &Address, lease: &u64| {
+            self.granted.get(&(worker.node, *lease)).is_some_and(|(owner, _)| *owner == process)
+        };
         let workers: Vec<Address> =
             self.on_lease.iter().filter(|(worker, lease)| ended(worker, lease)).map(|(worker, _)| *worker).collect();
         for worker in &workers {

@@ -23,7 +23,12 @@ impl Task1 {
         }
         let most = usize::try_from(note.retries).map_or(usize::MAX, |retries| retries + 1);
         if note.started_on.len() > most && !excused {
-            let text = format!("{task} started {} times with {} retries: {:?}", note.started_on.len(), note.retries, note.started_on);
+            let text = format!(
+                "{task} started {} times with {} retries: {:?}",
+                note.started_on.len(),
+                note.retries,
+                note.started_on
+            );
             return broken(NAME, text);
         }
         Ok(())
