@@ -196,6 +196,14 @@ def _configure_logging(level: int | str, format_: str | None) -> None:
         logger.propagate = False
 
 
+def _end_by_default(ours: object) -> None:
+    """In a forked child: SIGTERM ends it, unless user code has set a handler of its own."""
+    import signal
+
+    if signal.getsignal(signal.SIGTERM) is ours:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _install_sigterm_handler() -> None:
     """SIGTERM ends the driver as `sys.exit` does, so that `atexit` and `finally` run. A handler of the user's stays."""
     import signal
@@ -203,11 +211,18 @@ def _install_sigterm_handler() -> None:
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return
 
+    ours = os.getpid()
+
     def end(signum: int, _frame: object) -> None:
+        if os.getpid() != ours:
+            # A fork of user code: it ends as it would without us, also where a SystemExit would be swallowed.
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
         sys.exit(signum)
 
     try:
         signal.signal(signal.SIGTERM, end)
+        os.register_at_fork(after_in_child=lambda: _end_by_default(end))
     except ValueError:
         import warnings
 

@@ -120,8 +120,8 @@ impl Events {
     fn turn(&mut self) -> Option<Duration> {
         let process = &self.process;
         let now = Process::now();
-        let mut core = process.enter();
-        process.drive(&mut core);
+        // Whoever holds the lock drives; waiting for it would only take the core away from it.
+        let Some(mut core) = process.enter_if_free() else { return Some(TICK) };
         core.tick(now);
         core.store.trim(now, |row| !core.dead.contains(&row));
         core.give_back();

@@ -194,7 +194,20 @@ impl Process {
     /// Takes the owner lock, settles the handles dropped since and reads what peers wrote. Give it back with `leave_core`.
     pub(crate) fn enter(&self) -> MutexGuard<'_, Core> {
         // A panic under the lock is a bug of ours; what it left is still what there is.
-        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        self.caught_up(core)
+    }
+
+    /// As `enter`, but not when somebody is inside.
+    pub(crate) fn enter_if_free(&self) -> Option<MutexGuard<'_, Core>> {
+        match self.core.try_lock() {
+            Ok(core) => Some(self.caught_up(core)),
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(self.caught_up(poisoned.into_inner())),
+            Err(std::sync::TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn caught_up<'a>(&self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
         if !self.released.is_empty() {
             self.settle(&mut core);
         }

@@ -126,7 +126,7 @@ impl Raylet {
                 at += 1;
                 continue;
             }
-            let Some(worker) = self.pool.pop(|_| false) else { return };
+            let Some(worker) = self.pool.pop(None, |_| false) else { return };
             entry.process = Some(worker);
             self.actors.queue.remove(at);
             self.capacity.take(worker, &entry.spec.held, true);

@@ -20,13 +20,18 @@ impl Raylet {
             return;
         }
         self.start_actors(now, out);
+        let mut only_itself = false;
         while !self.pool.idle.is_empty()
             && let Some((_, owner, class)) = self.pick(now)
         {
-            self.grant(now, owner, class, out);
+            if !self.grant(now, owner, class, out) {
+                only_itself = true;
+                break;
+            }
         }
         let stalled = self.break_stall(now, out);
-        let needed = if self.pool.idle.is_empty() { self.startable(now).max(usize::from(stalled)) } else { 0 };
+        let missing = self.pool.idle.is_empty() || only_itself;
+        let needed = if missing { self.startable(now).max(usize::from(stalled)) + usize::from(only_itself) } else { 0 };
         self.fork_missing(now, needed, out);
         self.reclaim(now, out);
         self.watch_status(out);
@@ -83,16 +88,18 @@ impl Raylet {
         None
     }
 
-    /// Leases an idle worker to this demand. Lanes first, so that the owner can use it at once.
-    fn grant(&mut self, now: Time, owner: u32, class: u32, out: &mut Vec<Effect>) {
-        let Some(shape) = self.leases.demands.get(&(owner, class)).map(|demand| demand.shape) else { return };
+    /// Leases an idle worker to this demand. Lanes first, so that the owner can use it at once. False when nobody but the
+    /// owner itself is idle.
+    fn grant(&mut self, now: Time, owner: u32, class: u32, out: &mut Vec<Effect>) -> bool {
+        let Some(shape) = self.leases.demands.get(&(owner, class)).map(|demand| demand.shape) else { return false };
         let lanes = &self.lanes;
-        let Some(worker) = self.pool.pop(|idle| lanes.are_attached(owner, idle)) else { return };
+        let Some(worker) = self.pool.pop(Some(owner), |idle| lanes.are_attached(owner, idle)) else { return false };
         if !self.attach_both(owner, worker, out) {
             self.pool.back_from_lease(worker, now);
-            self.leases.set_want_to_held(now, owner, class);
+            self.leases.abandon(now, owner, class);
             let why = format!("a process talks to {} others at most", crate::LANES_MAX);
-            return self.say(owner, RayletToProcess::Infeasible { class, why }, out);
+            self.say(owner, RayletToProcess::Infeasible { class, why }, out);
+            return true;
         }
         if let Some(shape) = self.leases.shapes.get(shape) {
             self.capacity.take(worker, &shape.spec.resources, false);
@@ -106,6 +113,7 @@ impl Raylet {
             self.pool.back_from_lease(worker, now);
         }
         self.say(owner, RayletToProcess::Granted { class, lease, worker: self.address(worker) }, out);
+        true
     }
 
     /// Every leased worker is blocked and somebody waits: after a while one more is granted, whatever the cap says. Returns
@@ -127,8 +135,7 @@ impl Raylet {
         if self.pool.idle.is_empty() {
             return true;
         }
-        self.grant(now, owner, class, out);
-        false
+        !self.grant(now, owner, class, out)
     }
 
     /// How many more workers could be put to use now, had we them.

@@ -185,11 +185,9 @@ impl Leases {
         Some(entry)
     }
 
-    /// This demand waits no more until its owner says it again.
-    pub(crate) fn set_want_to_held(&mut self, now: Time, owner: u32, class: u32) {
-        if let Some(held) = self.demands.get(&(owner, class)).map(|demand| demand.held) {
-            self.set_want(now, (owner, class), held);
-        }
+    /// This demand wants nothing until its owner says it again: the owner, when told, forgets that it said it.
+    pub(crate) fn abandon(&mut self, now: Time, owner: u32, class: u32) {
+        self.set_want(now, (owner, class), 0);
     }
 
     /// Leases that those in this queue want on top of what they hold.
@@ -207,7 +205,7 @@ impl Leases {
         let waiting: Vec<_> =
             self.demands.iter().filter(|(_, demand)| demand.turn.is_some()).map(|(id, _)| *id).collect();
         for (owner, class) in &waiting {
-            self.set_want_to_held(Time::default(), *owner, *class);
+            self.abandon(Time::default(), *owner, *class);
         }
         waiting
     }

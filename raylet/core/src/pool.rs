@@ -44,8 +44,11 @@ impl Pool {
     }
 
     /// Takes the idle worker that `prefer` likes, or else the one that was last used: its caches are warm.
-    pub(crate) fn pop(&mut self, prefer: impl Fn(u32) -> bool) -> Option<u32> {
-        let at = self.idle.iter().rposition(|(number, _)| prefer(*number)).or(self.idle.len().checked_sub(1))?;
+    /// Never `asker`: a worker may want workers for tasks of its own, and cannot be its own worker.
+    pub(crate) fn pop(&mut self, asker: Option<u32>, prefer: impl Fn(u32) -> bool) -> Option<u32> {
+        let may = |number: u32| Some(number) != asker;
+        let preferred = self.idle.iter().rposition(|(number, _)| may(*number) && prefer(*number));
+        let at = preferred.or_else(|| self.idle.iter().rposition(|(number, _)| may(*number)))?;
         Some(self.idle.remove(at).0)
     }
 
