@@ -12,7 +12,7 @@ use std::cell::RefCell;
 thread_local! {
     /// A stack, since a custom `__reduce__` may itself put or call.
     static DUMPING: RefCell<Vec<Vec<Py<ObjectRef>>>> = const { RefCell::new(Vec::new()) };
-    static LOADING: RefCell<Vec<Vec<Key>>> = const { RefCell::new(Vec::new()) };
+    static LOADING: RefCell<Vec<Vec<Option<Handle>>>> = const { RefCell::new(Vec::new()) };
 }
 
 pub(crate) fn while_dumping<T>(run: impl FnOnce() -> PyResult<T>) -> PyResult<(T, Vec<Py<ObjectRef>>)> {
@@ -27,15 +27,13 @@ pub(crate) fn keys(noted: &[Py<ObjectRef>]) -> Vec<Key> {
     noted.iter().map(|reference| reference.get().handle.key()).collect()
 }
 
+/// Handles for all of them are taken under one lock; those the pickle does not ask for go back at the end.
 pub(crate) fn while_loading<T>(contains: &[Key], run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    if contains.is_empty() {
-        // An index in the pickle would then find nothing, whatever an outer load has noted.
-        LOADING.with_borrow_mut(|stack| stack.push(Vec::new()));
-    } else {
-        LOADING.with_borrow_mut(|stack| stack.push(contains.to_vec()));
-    }
+    let table = if contains.is_empty() { Vec::new() } else { Handle::retain_all(&session::current()?, contains) };
+    LOADING.with_borrow_mut(|stack| stack.push(table));
     let result = run();
-    LOADING.with_borrow_mut(Vec::pop);
+    let left = LOADING.with_borrow_mut(Vec::pop);
+    drop(left);
     result
 }
 
@@ -64,12 +62,10 @@ pub(crate) fn reduce<'py>(reference: Bound<'py, ObjectRef>) -> PyResult<Bound<'p
 
 #[pyfunction]
 pub(crate) fn _inside(index: usize) -> PyResult<ObjectRef> {
-    let key = LOADING.with_borrow(|stack| stack.last().and_then(|table| table.get(index).copied()));
-    let key =
-        key.ok_or_else(|| PyRuntimeError::new_err("a reference outside the value it was stored in cannot be loaded"))?;
-    let process = session::current()?;
-    let handle =
-        Handle::retain(process, key).ok_or_else(|| PyRuntimeError::new_err("the reference's object is gone"))?;
+    let handle = LOADING.with_borrow_mut(|stack| stack.last_mut().and_then(|table| table.get_mut(index)?.take()));
+    let handle = handle.ok_or_else(|| {
+        PyRuntimeError::new_err("a reference can only be loaded once, and within the value it was stored in")
+    })?;
     Ok(ObjectRef { handle })
 }
 

@@ -188,6 +188,22 @@ impl Process {
         Some(descriptor)
     }
 
+    /// One more handle of each, under one lock.
+    pub fn retain_all(&self, objects: &[Key]) -> Vec<Option<RefDescriptor>> {
+        let now = Self::now();
+        let mut core = self.enter();
+        let mut descriptors = Vec::with_capacity(objects.len());
+        for &object in objects {
+            let descriptor = core.owner.describe(object);
+            if descriptor.is_some() {
+                core.step(now, Input::Retain { object });
+            }
+            descriptors.push(descriptor);
+        }
+        self.leave_core(core);
+        descriptors
+    }
+
     pub fn describe(&self, object: Key) -> Option<RefDescriptor> {
         self.peek().owner.describe(object)
     }

@@ -30,8 +30,9 @@ impl Raylet {
             }
         }
         let stalled = self.break_stall(now, out);
-        let missing = self.pool.idle.is_empty() || only_itself;
-        let needed = if missing { self.startable(now).max(usize::from(stalled)) + usize::from(only_itself) } else { 0 };
+        let missing = self.pool.idle.is_empty() || only_itself || stalled;
+        // Whoever is idle then is the asker itself, and no use.
+        let needed = if missing { self.startable(now).max(usize::from(stalled)) + self.pool.idle.len() } else { 0 };
         self.fork_missing(now, needed, out);
         self.reclaim(now, out);
         self.watch_status(out);
@@ -129,13 +130,15 @@ impl Raylet {
         if since + STALL > now {
             return false;
         }
-        let mut candidates = self.leases.active.iter().filter_map(|(_, key)| self.leases.shapes.get(*key));
-        let chosen = candidates.find(|shape| self.capacity.available.covers(&shape.spec.resources));
-        let Some((_, owner, class)) = chosen.and_then(|shape| shape.queue.first().copied()) else { return false };
-        if self.pool.idle.is_empty() {
-            return true;
-        }
+        let Some((owner, class)) = self.stalled_demand() else { return false };
         !self.grant(now, owner, class, out)
+    }
+
+    /// The demand that is served first to break a stall.
+    fn stalled_demand(&self) -> Option<(u32, u32)> {
+        let mut shapes = self.leases.active.iter().filter_map(|(_, key)| self.leases.shapes.get(*key));
+        let chosen = shapes.find(|shape| self.capacity.available.covers(&shape.spec.resources))?;
+        chosen.queue.first().map(|(_, owner, class)| (*owner, *class))
     }
 
     /// How many more workers could be put to use now, had we them.
@@ -201,8 +204,6 @@ impl Raylet {
 
     /// A stall that no grant can break now: looking again before something changes is of no use.
     fn stall_lacks_room(&self) -> bool {
-        let mut shapes = self.leases.active.iter().filter_map(|(_, key)| self.leases.shapes.get(*key));
-        (self.pool.idle.is_empty() && self.pool.is_busy())
-            || !shapes.any(|shape| self.capacity.available.covers(&shape.spec.resources))
+        self.stalled_demand().is_none_or(|(owner, _)| !self.pool.has_one_for(owner) && self.pool.is_busy())
     }
 }

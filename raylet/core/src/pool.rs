@@ -52,6 +52,11 @@ impl Pool {
         Some(self.idle.remove(at).0)
     }
 
+    /// Somebody else than the asker is idle.
+    pub(crate) fn has_one_for(&self, asker: u32) -> bool {
+        self.idle.iter().any(|(number, _)| *number != asker)
+    }
+
     /// Somebody asks for work to be done: try again even after giving up.
     pub(crate) fn resume(&mut self) {
         self.paused = false;
