@@ -31,4 +31,4 @@ test: require-python require-rust
 
 bench: venv
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check '.[demo]' psutil
-	$(VENV)/bin/python benches/core.py
+	$(VENV)/bin/python benches/core.py --target iosdk
