@@ -1,4 +1,4 @@
-"""The example program of `iosdk demo` and `examples/sweep.py`: cross-validates forty models of handwritten digits as tasks.
+"""The program of `iosdk demo` and `examples/sweep.py`: cross-validates forty models of handwritten digits as tasks.
 
 The data is put once and read in place by every task. Then the same work is done in this process alone, so that the
 speed-up printed is measured, not claimed.
