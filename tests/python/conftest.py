@@ -14,6 +14,9 @@ import uuid
 import probes
 import pytest
 
+# Started in the background of a script, SIGINT is ignored, also in every child; the drivers of these tests need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 MARK = uuid.uuid4().hex
 os.environ[probes.MARK_NAME] = MARK
 os.environ["PYTHONPATH"] = os.path.dirname(os.path.abspath(__file__))  # workers import `probes` too

@@ -190,6 +190,15 @@ impl Leases {
         self.set_want(now, (owner, class), 0);
     }
 
+    /// A process that is told to end is not heard any more when it asks, so what it asked for before is void too.
+    pub(crate) fn abandon_all_of(&mut self, owner: u32) {
+        let classes: Vec<_> = self.demands.range((owner, 0)..=(owner, u32::MAX)).map(|(id, _)| *id).collect();
+        for id in classes {
+            // No demand starts to wait by this: the time is not used.
+            self.set_want(Time::default(), id, 0);
+        }
+    }
+
     /// Leases that those in this queue want on top of what they hold.
     pub(crate) fn wanted(&self, shape: &Shape) -> u32 {
         let waiting = shape.queue.iter().filter_map(|(_, owner, class)| self.demands.get(&(*owner, *class)));
@@ -200,10 +209,14 @@ impl Leases {
         self.live.iter().find(|(_, lease)| lease.worker == worker).map(|(number, _)| *number)
     }
 
+    /// `(owner, class)` of all demand that is not met.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.demands.iter().filter(|(_, demand)| demand.turn.is_some()).map(|(id, _)| *id)
+    }
+
     /// No worker can be had: everybody who waits is taken out of the queues and named, to be told.
     pub(crate) fn abandon_waiting(&mut self) -> Vec<(u32, u32)> {
-        let waiting: Vec<_> =
-            self.demands.iter().filter(|(_, demand)| demand.turn.is_some()).map(|(id, _)| *id).collect();
+        let waiting: Vec<_> = self.waiting().collect();
         for (owner, class) in &waiting {
             self.abandon(Time::default(), *owner, *class);
         }
@@ -348,10 +361,7 @@ impl Raylet {
                 self.end_process(worker, false, "the owner of its lease died".to_owned(), out);
             }
         }
-        let classes: Vec<_> = self.leases.demands.range((owner, 0)..=(owner, u32::MAX)).map(|(id, _)| *id).collect();
-        for id in classes {
-            self.leases.set_want(now, id, 0);
-        }
+        self.leases.abandon_all_of(owner);
     }
 }
 

@@ -81,6 +81,9 @@ impl Raylet {
         self.deaths.check(is_live)?;
         self.actors.check(phase)?;
         self.arena.check()?;
+        if let Some((owner, class)) = self.leases.waiting().find(|(owner, _)| phase(*owner) == Some(Phase::Ending)) {
+            return Err(format!("{owner} is ending and waits for workers of class {class}"));
+        }
         for (number, lease) in &self.leases.live {
             if let Some(owner) = lease.owner
                 && !is_live(owner)

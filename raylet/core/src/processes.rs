@@ -192,6 +192,7 @@ impl Raylet {
         process.phase = Phase::Ending;
         process.intended = true;
         self.pool.forget(number);
+        self.leases.abandon_all_of(number);
         if graceful || process.driver.is_some() {
             out.push(Effect::ToProcess { to, message: RayletToProcess::Exit { reason } });
         }

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 const AHEAD_NS: u64 = 1_000_000;
 /// How long an idle lease is kept.
 const KEEP: Span = Span::from_millis(500);
-/// How long a demand stays raised after the queue ran empty.
+/// How long a demand stays raised after the queue ran empty, and counts a lease without work.
 const LINGER: Span = Span::from_millis(10);
 
 /// What a call of this average is counted as.
@@ -184,14 +184,17 @@ impl Owner {
     fn push_to_lease(&mut self, now: Time, key: Key, task: Key, out: &mut Vec<Effect>) {
         let cost = self.tasks.live.get(task).map_or(0, |task| task.estimate);
         let Some(lease) = self.classes.leases.get_mut(key) else { return };
+        let was_idle = lease.idle_since.take().is_some();
         if lease.in_flight.is_empty() {
             lease.head_since = now;
-            lease.idle_since = None;
         }
         lease.in_flight.push_back(task);
         lease.load_ns += u64::from(cost);
-        let (peer, watch) = (lease.peer, lease.in_flight.len() == 2);
+        let (peer, class, watch) = (lease.peer, lease.class, lease.in_flight.len() == 2);
         self.push_call(task, peer, key, out);
+        if was_idle {
+            self.count_again(class, out);
+        }
         if watch {
             self.watch_head(key);
         }
@@ -237,7 +240,28 @@ impl Owner {
             self.return_lease(key, out);
         } else if lease.idle_since.is_none() {
             lease.idle_since = Some(now);
-            self.wake(now + KEEP);
+            self.wake(now + LINGER);
+        }
+    }
+
+    /// Leases of this class that have work, or had it just now.
+    fn in_use(&self, index: usize, now: Option<Time>) -> usize {
+        let leases = self.classes.all[index].leases.iter().filter_map(|key| self.classes.leases.get(*key));
+        let is_used = |since: Option<Time>| since.is_none_or(|since| now.is_some_and(|now| since + LINGER > now));
+        leases.filter(|lease| is_used(lease.idle_since)).count()
+    }
+
+    /// A lease that the demand does not count any more has work again.
+    fn count_again(&mut self, index: usize, out: &mut Vec<Effect>) {
+        let class = &self.classes.all[index];
+        if class.said as usize >= class.leases.len() {
+            return;
+        }
+        let want = self.in_use(index, None) as u32;
+        let class = &mut self.classes.all[index];
+        if want > class.said {
+            class.said = want;
+            out.push(Effect::ToRaylet(ProcessToRaylet::Demand { class: index as u32, spec: class.spec.clone(), want }));
         }
     }
 
@@ -363,8 +387,15 @@ impl Owner {
         for key in keys {
             match self.classes.leases.get(key).and_then(|lease| lease.idle_since) {
                 Some(since) if since + KEEP <= now => self.return_lease(key, out),
-                Some(since) => self.wake(since + KEEP),
+                Some(since) if since + LINGER <= now => self.wake(since + KEEP),
+                Some(since) => self.wake(since + LINGER),
                 None => self.steal_if_due(now, key, out),
+            }
+        }
+        // They stay ours while nobody else wants them; the raylet learns that it may ask for them at once.
+        for index in 0..self.classes.all.len() {
+            if self.classes.all[index].queued == 0 && self.classes.all[index].lower_at.is_none() {
+                self.lower_demand(index, self.in_use(index, Some(now)), out);
             }
         }
     }

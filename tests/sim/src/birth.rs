@@ -65,6 +65,7 @@ impl World {
                 raylet,
                 arena: Default::default(),
                 watch_status: false,
+                looks_at_status: false,
                 link: 0,
                 link_is_up: false,
                 to_gcs: Fifo::default(),

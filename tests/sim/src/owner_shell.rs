@@ -51,7 +51,8 @@ impl World {
 
     pub fn tick_owner(&mut self, at: Address) {
         let now = self.now;
-        let Some(process) = self.processes.get_mut(&at) else { return };
+        // An earlier deadline was arranged since: that tick is the valid one, or each would arrange a next one for ever.
+        let Some(process) = self.processes.get_mut(&at).filter(|process| process.tick_at == Some(now)) else { return };
         process.tick_at = None;
         let mut follow = Follow::default();
         if process.owner.deadline().is_some_and(|deadline| deadline <= now) {
@@ -82,8 +83,9 @@ impl World {
         let sane = if self.trace.events % 512 < 2 { process.owner.check() } else { Ok(()) };
         let deadline = process.owner.deadline().filter(|deadline| process.tick_at.is_none_or(|at| *deadline < at));
         if let Some(deadline) = deadline {
+            let deadline = deadline.max(self.now);
             process.tick_at = Some(deadline);
-            self.schedule.at(deadline.max(self.now), Event::OwnerTick { process: at });
+            self.schedule.at(deadline, Event::OwnerTick { process: at });
         }
         if let Err(text) = sane {
             self.hold(broken("OWN-1", format!("owner {at}: {text}")));

@@ -23,6 +23,8 @@ impl World {
         }
         self.counts.add(count::raylet_input::of(&input));
         match &input {
+            // Once a millisecond: it would be all there is to read.
+            Input::Status { blocked } if blocked.is_empty() => {}
             Input::Status { blocked } => {
                 self.trace.note(self.now, format_args!("node {number}: {} blocked", blocked.len()))
             }
@@ -40,7 +42,9 @@ impl World {
 
     pub fn tick_raylet(&mut self, number: u32) {
         let now = self.now;
-        let Some(node) = self.nodes.get_mut(&number).filter(|node| !node.lost) else { return };
+        let Some(node) = self.nodes.get_mut(&number).filter(|node| !node.lost && node.tick_at == Some(now)) else {
+            return;
+        };
         node.tick_at = None;
         if node.raylet.deadline().is_some_and(|deadline| deadline <= now) {
             let mut effects = Vec::new();
@@ -55,8 +59,9 @@ impl World {
         let sane = if self.trace.events % 512 < 8 { node.raylet.check() } else { Ok(()) };
         let deadline = node.raylet.deadline().filter(|deadline| node.tick_at.is_none_or(|at| *deadline < at));
         if let Some(deadline) = deadline {
+            let deadline = deadline.max(self.now);
             node.tick_at = Some(deadline);
-            self.schedule.at(deadline.max(self.now), Event::RayletTick { node: number });
+            self.schedule.at(deadline, Event::RayletTick { node: number });
         }
         if let Err(text) = sane {
             self.hold(broken("SCHED-1", format!("raylet {number}: {text}")));
@@ -199,16 +204,19 @@ impl World {
 
     fn watch_status(&mut self, number: u32, on: bool) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
-        let starts = on && !node.watch_status;
         node.watch_status = on;
-        if starts {
+        // The look that was arranged before a short pause still comes.
+        if on && !node.looks_at_status {
+            node.looks_at_status = true;
             self.after(LOOK, Event::StatusTick { node: number });
         }
     }
 
     pub fn read_status(&mut self, number: u32) {
         let now = self.now;
-        if !self.nodes.get(&number).is_some_and(|node| node.watch_status && !node.lost) {
+        let Some(node) = self.nodes.get_mut(&number) else { return };
+        node.looks_at_status = node.watch_status && !node.lost;
+        if !node.looks_at_status {
             return;
         }
         let blocked: Vec<Address> = self

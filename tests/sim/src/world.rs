@@ -29,6 +29,8 @@ pub struct Node {
     pub raylet: Raylet,
     pub arena: Arena,
     pub watch_status: bool,
+    /// The next look at the status words is arranged.
+    pub looks_at_status: bool,
     /// Grows with each cut: what was on its way over an older link is lost.
     pub link: u32,
     pub link_is_up: bool,

@@ -223,3 +223,22 @@ fn workers_that_die_while_starting_are_failures_too() {
     });
     assert!(told, "{out:?}");
 }
+
+#[test]
+fn who_is_told_to_end_is_granted_nothing() {
+    let mut world = World::with(2.0, |config| config.workers_ahead = 1);
+    world.kills_at_once = false;
+    let driver = world.driver();
+    world.demands(driver, 1, class(1.0, 0), 2);
+    let [(first, parent), (second, _)] = world.leases_of(driver)[..] else { panic!("two leases") };
+    world.demands(parent, 7, class(0.5, 1), 1);
+    assert_eq!(world.leases_of(parent).len(), 0, "the node is full");
+    world.says(driver, ProcessToRaylet::ReturnLease { lease: first, worker_usable: false });
+    // It does not know yet that it is to end; nobody listens to what it still asks for.
+    world.demands(parent, 7, class(2.0, 1), 1);
+    world.demands(driver, 1, class(1.0, 0), 1);
+    world.returns(second);
+    assert_eq!(world.leases_of(parent).len(), 0);
+    assert_eq!(world.leases_of(driver).len(), 1);
+    world.is_fine();
+}
