@@ -56,7 +56,16 @@ impl Owner {
     /// We asked for lanes to a process that is gone. Nothing was ever pushed there.
     pub(crate) fn no_such_peer(&mut self, now: Time, address: Address, death: Option<Death>, out: &mut Vec<Effect>) {
         let Some(key) = self.peers.find(address) else { return };
-        if self.peers.get(key).is_some_and(|peer| peer.link == Link::Asked) {
+        if let Some(peer) = self.peers.get(key)
+            && peer.link == Link::Asked
+        {
+            // It may be alive where no lane leads. An actor of ours in it would stay for ever: nobody else ends it.
+            for actor in peer.actors.iter().filter_map(|actor| self.actors.all.get(*actor)) {
+                if actor.owned && death.is_none() {
+                    let message = ProcessToRaylet::KillActor { actor: actor.id, no_restart: true };
+                    out.push(Effect::ToRaylet(message));
+                }
+            }
             self.settle_death(now, key, death, &[], out);
         }
     }

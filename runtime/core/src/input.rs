@@ -115,10 +115,6 @@ pub enum Input {
         message: PeerMessage,
     },
     FromRaylet(RayletToProcess),
-    /// The lane to this peer has room again (after a push was refused).
-    LaneOpen {
-        peer: Address,
-    },
     /// The peer's lane broke a rule and was closed: treat it like a death that nobody can explain.
     LanePoisoned {
         peer: Address,

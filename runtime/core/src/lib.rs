@@ -197,7 +197,6 @@ impl Machine for Owner {
             Input::ActorEnds { cause } => self.actor_ends(cause, out),
             Input::FromPeer { from, message } => self.peer_said(now, from, message, out),
             Input::FromRaylet(message) => self.raylet_said(now, message, out),
-            Input::LaneOpen { peer } => self.lane_open(now, peer, out),
             Input::LanePoisoned { peer } => self.lane_poisoned(peer, out),
             Input::Judged { peer, never_started } => self.judged(now, peer, never_started, out),
             Input::Retracted { task, won } => self.retracted(now, task, won, out),

@@ -182,12 +182,6 @@ impl Owner {
         self.pump_peer(now, key, out);
     }
 
-    pub(crate) fn lane_open(&mut self, now: Time, peer: Address, out: &mut Vec<Effect>) {
-        if let Some(peer) = self.peers.find(peer) {
-            self.pump_peer(now, peer, out);
-        }
-    }
-
     fn pump_peer(&mut self, now: Time, key: Key, out: &mut Vec<Effect>) {
         let Some(peer) = self.peers.get(key) else { return };
         let (leases, actors) = (peer.leases.clone(), peer.actors.clone());

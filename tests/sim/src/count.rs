@@ -37,7 +37,6 @@ kinds!(
         ActorEnds,
         FromPeer,
         FromRaylet,
-        LaneOpen,
         LanePoisoned,
         Judged,
         Retracted,
