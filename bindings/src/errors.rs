@@ -98,6 +98,9 @@ fn describe_death(death: &Death) -> String {
 
 fn actor_death(py: Python<'_>, fields: &Bound<'_, PyDict>, cause: ActorDeath) -> PyResult<()> {
     let (cause, detail, error) = match cause {
+        ActorDeath::InitFailed { error } if error.is_empty() => {
+            ("init_failed", "which was never run: one of its arguments failed".to_owned(), None)
+        }
         ActorDeath::InitFailed { error } => ("init_failed", String::new(), Some(error)),
         ActorDeath::Killed => ("killed", String::new(), None),
         ActorDeath::OutOfScope => ("out_of_scope", String::new(), None),

@@ -149,7 +149,6 @@ impl Process {
         mut stop: impl FnMut() -> bool,
     ) -> Result<Writing, StoreError> {
         let owner = owner.unwrap_or(self.session().address);
-        let mut drained = false;
         loop {
             let needs = match self.store().allocate(len as u64, owner) {
                 Ok(writer) => return Ok(Writing(writer)),
@@ -165,15 +164,16 @@ impl Process {
                         return Err(error.into());
                     }
                 }
-                // What is kept here for the next put may be of the wrong size: give it back and ask once more.
-                Reply::Refused(_) if !drained => {
-                    drained = true;
+                Reply::Refused(report) => {
+                    // What is kept here for the next put may be of the wrong size: give it back and ask once more.
                     self.store().drain();
                     let mut core = self.enter();
-                    core.give_back();
+                    let gave = core.give_back();
                     self.leave_core(core);
+                    if !gave {
+                        return Err(StoreError::Full { needed: len as u64, report });
+                    }
                 }
-                Reply::Refused(report) => return Err(StoreError::Full { needed: len as u64, report }),
                 Reply::Answer(_) | Reply::Pending => return Err(StoreError::Closed),
             }
         }

@@ -5,6 +5,7 @@ use crate::record::ErrorRecord;
 use iosdk_net::doorbell::Urgency;
 use iosdk_net::frame;
 use iosdk_runtime_core::{Effect, Input, LocalError, NO_ARGS, ObjectState};
+use iosdk_types::message::ProcessToRaylet;
 use iosdk_types::message::peer::{PeerMessage, Place};
 use iosdk_types::{Address, Key, Time};
 
@@ -56,10 +57,12 @@ impl Core {
         }
     }
 
-    pub(crate) fn give_back(&mut self) {
-        for offset in self.store.take_returns() {
-            self.outbox.push(iosdk_types::message::ProcessToRaylet::ExtentReturn { offset });
-        }
+    /// True when there was something to give.
+    pub(crate) fn give_back(&mut self) -> bool {
+        let returns = self.store.take_returns();
+        let any = !returns.is_empty();
+        self.outbox.extend(returns.into_iter().map(|offset| ProcessToRaylet::ExtentReturn { offset }));
+        any
     }
 
     fn push_call(&mut self, now: Time, to: Address, task: Key) {

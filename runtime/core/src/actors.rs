@@ -220,6 +220,15 @@ impl Owner {
         self.end_actor(key, ActorDeath::Killed, out);
     }
 
+    /// The creation call failed before it was pushed (an argument of it did): its process would wait for it for ever.
+    pub(crate) fn never_constructed(&mut self, key: Key, out: &mut Vec<Effect>) {
+        let Some(actor) = self.actors.all.get(key) else { return };
+        if !matches!(actor.at, Whereabouts::Dead { .. }) {
+            out.push(Effect::ToRaylet(ProcessToRaylet::KillActor { actor: actor.id, no_restart: true }));
+            self.end_actor(key, ActorDeath::InitFailed { error: Vec::new() }, out);
+        }
+    }
+
     /// No more calls. Those that wait fail now; those at its process may still be answered until that is judged dead.
     fn end_actor(&mut self, key: Key, cause: ActorDeath, out: &mut Vec<Effect>) {
         let Some(actor) = self.actors.all.get_mut(key) else { return };

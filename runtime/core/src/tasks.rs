@@ -241,7 +241,7 @@ impl Owner {
         if matches!(task.phase, Phase::Failing { .. }) {
             return;
         }
-        let (was_queued, runs_on) = (task.phase == Phase::Queued, task.runs_on);
+        let (was_queued, kind, runs_on) = (task.phase == Phase::Queued, task.kind, task.runs_on);
         task.phase = Phase::Failing { left: task.returns.len() };
         let objects = task.returns.to_vec();
         if was_queued {
@@ -252,8 +252,11 @@ impl Owner {
         } else {
             out.push(Effect::MakeError { objects, error });
         }
-        // Calls behind it may have waited for it.
         if let RunsOn::Actor(actor) = runs_on {
+            if kind == CallKind::CreateActor {
+                self.never_constructed(actor, out);
+            }
+            // Calls behind it may have waited for it.
             self.pump_actor(actor, out);
         }
     }

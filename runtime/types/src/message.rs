@@ -21,7 +21,7 @@ pub const VERSION: u32 = 1;
 /// Why an actor is gone. `error` bytes are the callee's pickled exception, opaque to every daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActorDeath {
-    /// Its constructor raised.
+    /// Its constructor raised, or could not be called because an argument failed (no error bytes then).
     InitFailed {
         #[serde(with = "serde_bytes")]
         error: Vec<u8>,

@@ -266,10 +266,17 @@ impl World {
             return self.hold(broken("OWN-1", format!("{at} frees {extent:?}, which is not there")));
         }
         node.arena.stored.remove(&extent.offset);
-        // A process keeps one empty extent for its next put, and what it has just been given for one.
+        self.return_extents(at, 1);
+    }
+
+    /// Gives empty extents back but for `kept` of them for the next put, unless one was just asked for or is about to be filled.
+    fn return_extents(&mut self, at: Address, kept: usize) {
         let wants =
             self.processes.get(&at).and_then(|process| process.body.as_ref()).is_some_and(|body| body.wanted.is_some());
-        let kept = if wants || self.is_taking_turns == Some(at) { usize::MAX } else { 1 };
+        if wants || self.is_taking_turns == Some(at) {
+            return;
+        }
+        let Some(node) = self.nodes.get_mut(&at.node) else { return };
         for empty in node.arena.empty_extents(at).into_iter().skip(kept) {
             if let Some(extent) = self.nodes.get_mut(&at.node).and_then(|node| node.arena.granted.get_mut(&empty)) {
                 extent.is_returned = true;
@@ -324,8 +331,7 @@ impl World {
                 self.drain_lane(peer, to, true);
                 self.step_owner(to, Input::FromRaylet(message));
             }
-            // A simulated heap gives every freed extent back at once.
-            RayletToProcess::MakeRoom => {}
+            RayletToProcess::MakeRoom => self.return_extents(to, 0),
             RayletToProcess::PeerDead { peer, .. } => self.peer_is_dead(to, peer, message),
             RayletToProcess::Granted { .. }
             | RayletToProcess::Reclaim { .. }

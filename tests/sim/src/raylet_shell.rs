@@ -301,6 +301,9 @@ impl World {
 
     pub fn link_up(&mut self, number: u32) {
         let Some(node) = self.nodes.get_mut(&number).filter(|node| !node.link_is_up && !node.lost) else { return };
+        if node.shut_down {
+            return;
+        }
         node.link_is_up = true;
         self.step_raylet(number, Input::GcsUp);
     }
@@ -325,11 +328,10 @@ impl World {
         self.checks.sched_1.released(process);
     }
 
-    /// The driver left: the cluster that it started ends.
+    /// The driver left: the cluster that it started ends. Its raylet is heard until it is gone, and refuses what it is asked.
     fn end_node(&mut self, number: u32) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
         node.shut_down = true;
-        node.link_is_up = false;
         let everyone: Vec<Address> = self.processes.keys().copied().filter(|at| at.node == number).collect();
         for process in everyone {
             let span = Span(1 + self.random.below(1_000_000));
@@ -337,5 +339,12 @@ impl World {
         }
         let given_up = self.delay(Span::from_secs(1));
         self.after(given_up, Event::NodeGivenUp { node: number });
+    }
+
+    pub fn give_node_up(&mut self, number: u32) {
+        if let Some(node) = self.nodes.get_mut(&number) {
+            node.link_is_up = false;
+        }
+        self.step_gcs(iosdk_gcs_core::Input::NodeLost { node: number });
     }
 }

@@ -173,7 +173,7 @@ impl World {
             Event::ToGcs { node, link, message } => self.gcs_hears(node, link, message),
             Event::FromGcs { node, link, message } => self.raylet_hears_gcs(node, link, message),
             Event::GcsLinkUp { node } => self.link_up(node),
-            Event::NodeGivenUp { node } => self.step_gcs(iosdk_gcs_core::Input::NodeLost { node }),
+            Event::NodeGivenUp { node } => self.give_node_up(node),
             Event::Lane { from, to } => self.drain_lane(from, to, false),
             Event::OwnerTick { process } => self.tick_owner(process),
             Event::RayletTick { node } => self.tick_raylet(node),
@@ -187,7 +187,11 @@ impl World {
     }
 
     pub fn drivers_are_done(&self) -> bool {
-        self.drivers.len() as u32 == self.settings.nodes
+        // A node may be lost before its driver was let in.
+        let has_begun = |number: u32, node: &Node| {
+            node.lost || node.shut_down || self.drivers.iter().any(|driver| driver.node == number)
+        };
+        self.nodes.iter().all(|(number, node)| has_begun(*number, node))
             && self.drivers.iter().all(|driver| {
                 self.processes.get(driver).is_none_or(|process| process.welcomed && process.body.is_none())
             })
