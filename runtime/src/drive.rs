@@ -14,9 +14,10 @@ const SPIN_MAX: Duration = Duration::from_micros(20);
 const SPIN_WORTH: u64 = 100_000;
 
 impl Process {
-    /// Reads what peers wrote. True when anything came.
+    /// Reads what peers wrote. True when anything came. While a thread leads, it alone takes what the doorbell says: a ring
+    /// that another thread took between the leader's last look and its sleep would be lost to it.
     pub(crate) fn drive(&self, core: &mut Core) -> bool {
-        if !self.mailbox.doorbell().has_work() {
+        if core.waiters.has_leader || !self.mailbox.doorbell().has_work() {
             return false;
         }
         let now = Self::now();

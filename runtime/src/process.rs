@@ -198,6 +198,13 @@ impl Process {
         self.caught_up(core)
     }
 
+    /// As `enter`, for the leader that wakes: what it finds is its own, nobody has to call it.
+    pub(crate) fn enter_from_lead(&self) -> MutexGuard<'_, Core> {
+        let mut core = self.peek();
+        core.waiters.has_leader = false;
+        self.caught_up(core)
+    }
+
     /// As `enter`, but not when somebody is inside.
     pub(crate) fn enter_if_free(&self) -> Option<MutexGuard<'_, Core>> {
         match self.core.try_lock() {

@@ -159,11 +159,7 @@ impl Process {
         parker: &mut Option<Arc<Parker>>,
         check: &mut impl FnMut(&mut Core) -> Option<T>,
     ) -> Turn<T> {
-        let mut core = self.enter();
-        if std::mem::take(led) {
-            core.waiters.has_leader = false;
-        }
-        self.drive(&mut core);
+        let mut core = if std::mem::take(led) { self.enter_from_lead() } else { self.enter() };
         let ended = match check(&mut core) {
             Some(answer) => Some(Blocked::Done(answer)),
             None if core.closed => Some(Blocked::Closed),
@@ -231,8 +227,7 @@ impl Process {
         core.waiters.has_leader = true;
         self.leave_core(core);
         self.lead(until);
-        let mut core = self.enter();
-        core.waiters.has_leader = false;
+        let mut core = self.enter_from_lead();
         core.waiters.promote();
         self.arm(&mut core);
         self.leave_core(core);

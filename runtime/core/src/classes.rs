@@ -374,7 +374,7 @@ impl Owner {
     pub(crate) fn tick_demand(&mut self, now: Time, out: &mut Vec<Effect>) {
         for index in 0..self.classes.all.len() {
             match self.classes.all[index].lower_at {
-                Some(at) if at <= now => self.lower_demand(index, self.classes.all[index].leases.len(), out),
+                Some(at) if at <= now => self.lower_demand(index, self.in_use(index, Some(now)), out),
                 Some(at) => self.wake(at),
                 None => {}
             }

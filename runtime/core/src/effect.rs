@@ -76,6 +76,6 @@ pub enum Effect {
     },
     /// The owner of this allocation needs it no more, and this process holds it: free it in the local heap.
     FreeLocal(Extent),
-    /// The holder is dead: nothing of ours is left in that extent.
+    /// The holder is dead and these bytes of ours are free; `Unclaim` follows when they were the last in their extent.
     FreeOrphan(Extent),
 }

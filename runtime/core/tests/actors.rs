@@ -201,3 +201,23 @@ fn an_infeasible_actor_fails_its_calls() {
     w.release_all(0, &[waiting, counting]);
     w.assert_empty();
 }
+
+#[test]
+fn an_actor_whose_argument_failed_is_ended_and_its_calls_fail() {
+    let mut w = World::new(3);
+    w.grant(0, 2);
+    let arg = w.submit(0, &[], &[]);
+    let (actor, counting, id) = w.ask_for_actor_with(0, &[arg]);
+    let waiting = w.method(0, actor, &[]);
+    w.tell(0, RayletToProcess::ActorAlive { actor: id, address: world::address(1) });
+    w.settle();
+    let call = w.take(2).unwrap();
+    w.answer_error(2, call.key, ReplyStatus::Error);
+    w.settle();
+    assert!(w.at[0].said.contains(&ProcessToRaylet::KillActor { actor: id, no_restart: true }));
+    let late = w.method(0, actor, &[]);
+    assert!([counting, waiting, late].iter().all(|object| w.is_error(0, *object)));
+    w.release_all(0, &[arg, counting, waiting, late]);
+    w.settle();
+    w.assert_empty();
+}

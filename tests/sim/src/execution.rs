@@ -157,7 +157,7 @@ impl World {
         let value = NewValue { place: Place::Inline(payload), is_error: true, contains: SmallVec::new() };
         // Not for ever: with endless retries it would never end.
         let attempts = self.ghost.tasks.get(&running.task).map_or(0, |note| note.started_on.len());
-        let retryable = running.kind == CallKind::Task && token % 2 == 0 && attempts < 4;
+        let retryable = running.kind == CallKind::Task && token.is_multiple_of(2) && attempts < 4;
         let status = if retryable { ReplyStatus::RetryableError } else { ReplyStatus::Error };
         if running.kind == CallKind::CreateActor {
             let actor = running.task.actor();
@@ -172,7 +172,7 @@ impl World {
         let made = body.values.as_ref().map_or(0, Vec::len);
         if made == usize::from(running.returns) {
             let values = body.values.take().unwrap_or_default();
-            let leaves = running.kind == CallKind::Method && mix(running.seed ^ 11) % 100 == 0;
+            let leaves = running.kind == CallKind::Method && mix(running.seed ^ 11).is_multiple_of(100);
             if leaves
                 && let Some(actor) =
                     self.processes.get(&at).and_then(|process| process.instance.as_ref()).map(|own| own.id)

@@ -149,7 +149,7 @@ impl World {
     /// A report of what is free arrives a second time, after newer ones.
     fn repeat_view(&mut self) {
         let Some(number) = self.some_node() else { return };
-        let pick = self.random.next();
+        let pick = self.random.draw();
         let Some(node) = self.nodes.get(&number) else { return };
         if node.views.len() < 2 || !node.link_is_up {
             return;

@@ -10,7 +10,7 @@ use iosdk_types::{Machine, ResourceSet};
 
 impl World {
     pub fn gcs_hears(&mut self, number: u32, link: u32, message: RayletToGcs) {
-        if !self.nodes.get(&number).is_some_and(|node| node.link == link) {
+        if self.nodes.get(&number).is_none_or(|node| node.link != link) {
             self.counts.add("lost::raylet to gcs");
             return;
         }
@@ -44,7 +44,7 @@ impl World {
                 Effect::ToRaylet { node, message } => self.gcs_says(node, message),
             }
         }
-        if self.trace.events % 16 == 0
+        if self.trace.events.is_multiple_of(16)
             && let Err(text) = self.gcs.check()
         {
             self.hold(broken("GCS-1", text));

@@ -24,6 +24,9 @@ struct Submission {
     may_wait: bool,
 }
 
+/// What is waited for first, what goes along inside, and which of the latter are counting references of actors.
+type Arguments = (SmallVec<[Key; 2]>, SmallVec<[Key; 2]>, Vec<(ActorId, usize)>);
+
 impl World {
     pub fn operate(&mut self, at: Address, body: &mut Body) -> Turn {
         let user = self.settings.user.clone();
@@ -35,8 +38,8 @@ impl World {
             300..400 if body.random.chance(user.objects * 2) => self.put(at, body),
             400..600 => self.get_something(at, body),
             600..680 => self.release_something(at, body),
-            680..800 if body.random.chance(user.actors * 3) && (body.is_driver() || nests) => self.use_actor(at, body),
-            800..820 if body.random.chance(user.cancels * 8) => self.cancel_something(at, body),
+            680..780 if body.random.chance(user.actors * 3) && (body.is_driver() || nests) => self.use_actor(at, body),
+            780..820 if body.random.chance(user.cancels * 10) => self.cancel_something(at, body),
             820..835 => self.carry_reference(at, body),
             835..850 if body.is_driver() => self.ask(at, body),
             850..870 => self.keep_twice(at, body),
@@ -90,11 +93,7 @@ impl World {
     }
 
     /// References that go along: values that are waited for first, and references inside the arguments.
-    fn pick_arguments(
-        &mut self,
-        at: Address,
-        body: &mut Body,
-    ) -> (SmallVec<[Key; 2]>, SmallVec<[Key; 2]>, Vec<(ActorId, usize)>) {
+    fn pick_arguments(&mut self, at: Address, body: &mut Body) -> Arguments {
         let (mut deps, mut contains, mut actors) = (SmallVec::new(), SmallVec::new(), Vec::new());
         for _ in 0..body.random.below(3) {
             let pick = body.random.index(body.held.len());
@@ -121,7 +120,7 @@ impl World {
         } else {
             (SmallVec::new(), SmallVec::new(), Vec::new())
         };
-        let seed = body.random.next();
+        let seed = body.random.draw();
         let Some(process) = self.processes.get_mut(&at) else { return };
         let args = process.payloads.insert(Content::Args { seed, actors });
         let Submission { target, returns, retries, method, may_wait } = submission;
@@ -194,7 +193,7 @@ impl World {
             // The store is full: the put raises, the program goes on.
             return Turn::Again;
         }
-        let token = body.random.next();
+        let token = body.random.draw();
         let Some(value) = self.new_value(at, body, token, bytes, at, None) else {
             if asked {
                 return self.no_room_after_all(at);
@@ -317,7 +316,9 @@ impl World {
     }
 
     fn cancel_something(&mut self, at: Address, body: &mut Body) -> Turn {
-        let pick = body.random.index(body.held.len());
+        // Mostly something new: what is older has ended long ago, and to cancel that does nothing.
+        let newest = body.held.len().min(if body.random.chance(700) { 3 } else { usize::MAX });
+        let pick = body.held.len() - newest + body.random.index(newest);
         let Some(held) = body.held.get(pick).copied() else { return Turn::Again };
         let descriptor = self.processes.get(&at).and_then(|process| process.owner.describe(held.object));
         let task =
@@ -412,7 +413,7 @@ impl World {
         };
         let may_wait = odd < 15;
         let (deps, contains, actors) = self.pick_arguments(at, body);
-        let seed = body.random.next();
+        let seed = body.random.draw();
         let Some(process) = self.processes.get_mut(&at) else { return Turn::Over };
         let id = process.owner.next_actor_id();
         let spec = ActorSpec { actor: id, owner: at, class_name: "Counter".to_owned(), placement, held };

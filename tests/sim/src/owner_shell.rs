@@ -131,7 +131,8 @@ impl World {
                     follow.effects.extend(effects);
                 }
                 Effect::FreeLocal(extent) => self.free_local(at, extent),
-                Effect::FreeOrphan(extent) => self.free_orphan(at, extent),
+                // Its extent goes back as a whole, when the machine says `Unclaim`.
+                Effect::FreeOrphan(_) => {}
             }
         }
     }
@@ -283,11 +284,6 @@ impl World {
             }
             self.tell_raylet(at, ProcessToRaylet::ExtentReturn { offset: empty });
         }
-    }
-
-    /// Nothing of ours is left in that extent of a dead holder.
-    fn free_orphan(&mut self, at: Address, extent: iosdk_types::Extent) {
-        self.tell_raylet(at, ProcessToRaylet::Unclaim { holder: extent.holder, extent: extent.offset });
     }
 
     pub fn tell_raylet(&mut self, at: Address, message: ProcessToRaylet) {

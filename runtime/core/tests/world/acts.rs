@@ -177,6 +177,10 @@ impl World {
 
     /// The same, with no process yet.
     pub fn ask_for_actor(&mut self, owner: usize) -> (Key, Key, ActorId) {
+        self.ask_for_actor_with(owner, &[])
+    }
+
+    pub fn ask_for_actor_with(&mut self, owner: usize, deps: &[Key]) -> (Key, Key, ActorId) {
         let id = self.at[owner].owner.next_actor_id();
         let spec = ActorSpec {
             actor: id,
@@ -185,7 +189,7 @@ impl World {
             placement: ResourceSet::new(),
             held: ResourceSet::new(),
         };
-        let draft = self.draft(owner, Target::Method { actor: Key::NIL }, &[], &[]);
+        let draft = self.draft(owner, Target::Method { actor: Key::NIL }, deps, &[]);
         self.step(owner, Input::CreateActor { spec, draft });
         let actor = self.at[owner].actors.pop().unwrap();
         let counting = self.at[owner].submitted.pop().unwrap().1;

@@ -13,7 +13,7 @@ impl Store1 {
     /// The raylet gives `[offset, offset + bytes)` to `holder`.
     pub fn granted(&mut self, arena: &Arena, limit: u64, holder: Address, offset: u64, bytes: u64) -> Verdict {
         let end = offset + bytes;
-        for (at, extent) in arena.granted.range(..end).filter(|(at, extent)| **at + extent.bytes > offset) {
+        if let Some((at, extent)) = arena.granted.range(..end).find(|(at, extent)| **at + extent.bytes > offset) {
             let text = format!("{holder} is given {offset}..{end}, {} has {at}..{}", extent.holder, at + extent.bytes);
             return broken(NAME, text);
         }
