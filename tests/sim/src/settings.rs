@@ -54,9 +54,9 @@ pub struct Faults {
 }
 
 impl Settings {
-    pub fn from_seed(seed: u64, nodes: Option<u32>) -> Self {
+    pub fn from_seed(seed: u64, nodes_asked: Option<u32>) -> Self {
         let mut random = Random::new(seed);
-        let nodes = nodes.unwrap_or_else(|| 1 + random.below(3) as u32);
+        let nodes = nodes_asked.unwrap_or_else(|| 1 + random.below(3) as u32);
         let chain = random.chance(150);
         let longest_lane = if random.chance(300) { 3000 } else { 50 };
         let longest_body = if random.chance(300) { 60_000 } else { 2_000 };
@@ -86,6 +86,8 @@ impl Settings {
         if seed % 5 == 3 {
             // Surely in some of few seeds: a node that ends while the others still place actors on it.
             settings.faults.driver_killed = 1;
+            settings.user.actors = settings.user.actors.max(200);
+            settings.nodes = nodes_asked.unwrap_or(3);
         }
         settings
     }
