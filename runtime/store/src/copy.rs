@@ -1,5 +1,5 @@
 //! Copying into the arena: interruptible, and by two threads when long. The C library's copy knows when to go past the caches;
-//! streaming stores of our own were twice as fast on one machine and five times slower on another.
+//! streaming stores of our own were 1.5 times as fast in one hour of a shared machine and several times slower in the next.
 #![allow(unsafe_code)]
 
 use crate::StoreError;
