@@ -182,12 +182,24 @@ pub(crate) fn wait<'py>(
         Waited::Done | Waited::TimedOut { .. } => {}
         Waited::Interrupted | Waited::Closed => return Err(errors::local("not_connected", |_, _| Ok(()))),
     }
-    let flags = process.ready_flags(&keys, num_returns);
-    let (ready, rest) = (PyList::empty(py), PyList::empty(py));
-    for (item, is_ready) in refs.iter().zip(flags) {
-        if is_ready { ready.append(item)? } else { rest.append(item)? }
+    let positions = process.ready_positions(&keys, num_returns);
+    let ready = PyList::new(py, positions.iter().map(|at| refs.get_item(*at)).collect::<PyResult<Vec<_>>>()?)?;
+    Ok((ready, without(refs, &positions)?))
+}
+
+/// A copy of the list without what is at these positions, which ascend: of a long list, runs are copied whole.
+fn without<'py>(list: &Bound<'py, PyList>, positions: &[usize]) -> PyResult<Bound<'py, PyList>> {
+    if positions.len() == list.len() {
+        return Ok(PyList::empty(list.py()));
     }
-    Ok((ready, rest))
+    let first = positions.first().copied().unwrap_or(list.len());
+    let rest = list.get_slice(0, first);
+    let ends = positions.iter().skip(1).copied().chain([list.len()]);
+    for (at, end) in positions.iter().zip(ends) {
+        let tail = rest.len();
+        rest.set_slice(tail, tail, &list.get_slice(at + 1, end))?;
+    }
+    Ok(rest)
 }
 
 #[pyfunction]

@@ -23,12 +23,16 @@ import sys
 import traceback
 from importlib import import_module
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 _PROCESS = struct.Struct("<I")
 _REPLY = struct.Struct("<cIi")
 _ENDED = struct.Struct("<cIii")
 
 #: What a worker needs anyway; forked pages of it are shared.
-_PRELOAD = ("cloudpickle", "iosdk._worker")
+_PRELOAD = ("cloudpickle", "iosdk._worker", "iosdk._serialization", "iosdk._errors", "iosdk._raised")
 
 #: The one descriptor, besides 0 to 2, that a worker starts with.
 _CONTROL = 3
@@ -40,7 +44,7 @@ class _CannotStart(Exception):
 
 
 def main() -> int:
-    """Serve requests until the daemon goes away. In each forked child: run the worker and return its exit code."""
+    """Serve requests until the daemon goes away. In each forked child: run the worker, which ends the process."""
     gc.disable()
     sock = _take_channel()
     try:
@@ -54,8 +58,23 @@ def main() -> int:
     # From here on this is a worker: the server's frames are gone, only this module's names are left.
     from iosdk import _worker
 
-    code: int = _worker.run(_CONTROL)
-    return code
+    _leave(_worker.run(_CONTROL))
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends a worker as the interpreter would: other threads are waited for, exit handlers run. What is left out is
+    taking modules apart, which would copy every page that is shared with the server to write reference counts."""
+    import atexit
+    import threading
+
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+    except BaseException as problem:
+        sys.excepthook(type(problem), problem, problem.__traceback__)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def _take_channel() -> socket.socket:

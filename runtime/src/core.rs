@@ -52,9 +52,8 @@ pub(crate) struct Core {
     pub(crate) submitted: Option<(Key, Key)>,
     pub(crate) opened: Option<Key>,
     pub(crate) actor_opened: Option<Key>,
-    /// Bytes of a message while it is read or written.
+    /// Bytes of a message while it is read.
     pub(crate) scratch: Vec<u8>,
-    pub(crate) scratch_out: Vec<u8>,
     /// Rows of the pin table that count no more.
     pub(crate) dead: Set<u32>,
     pub(crate) store: Arc<Store>,
@@ -91,7 +90,6 @@ impl Core {
             opened: None,
             actor_opened: None,
             scratch: Vec::new(),
-            scratch_out: Vec::new(),
             dead: Set::new(),
             store,
             keep_none_until: Time(0),
@@ -134,11 +132,12 @@ impl Core {
     /// Performing an effect may step the machine again (a retraction that was lost, an error that was made). That step waits
     /// until everything the one before asked for is done, so that messages to a peer keep their order.
     pub(crate) fn follow_up(&mut self, now: Time, next: FollowUp) {
-        self.follow_ups.push_back(next);
         if std::mem::replace(&mut self.stepping, true) {
+            self.follow_ups.push_back(next);
             return;
         }
-        while let Some(next) = self.follow_ups.pop_front() {
+        let mut turn = Some(next);
+        while let Some(next) = turn {
             let mut effects = std::mem::take(&mut self.effects);
             match next {
                 FollowUp::Step(input) => self.owner.step(now, input, &mut effects),
@@ -149,6 +148,8 @@ impl Core {
                 self.perform(now, effect);
             }
             self.effects = effects;
+            self.waiters.arrived(self.owner.resolved());
+            turn = self.follow_ups.pop_front();
         }
         self.stepping = false;
     }

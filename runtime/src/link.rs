@@ -2,9 +2,10 @@
 
 use iosdk_net::claim::{ClaimSlots, ClaimState, Claims};
 use iosdk_net::doorbell::{Ringer, Urgency};
+use iosdk_net::frame;
 use iosdk_net::lane::{Consumer, Producer, Pushed};
 use iosdk_net::mailbox::{OwnMailbox, PeerMailbox};
-use iosdk_types::message::peer::Claim;
+use iosdk_types::message::peer::{Claim, Payload, PeerMessage};
 use iosdk_types::{Address, Key};
 use std::collections::HashMap;
 use std::io;
@@ -129,17 +130,24 @@ impl Links {
         self.links.iter().flatten().map(|link| link.lane_in).collect()
     }
 
-    /// Pushes a message of these parts; what does not fit follows when there is room.
-    pub(crate) fn push(&mut self, peer: Address, parts: &[&[u8]], urgency: Urgency) {
+    /// Pushes a message; what does not fit follows when there is room. False: no lane carries a message that long.
+    pub(crate) fn push<'a>(
+        &mut self,
+        peer: Address,
+        message: &PeerMessage,
+        bytes: impl Fn(Payload) -> &'a [u8],
+        urgency: Urgency,
+    ) -> bool {
         // The machine sends to attached peers only; one that just died is attached no more and needs no message.
-        let Some(index) = self.index(peer) else { return };
+        let Some(index) = self.index(peer) else { return true };
         self.last = (peer, index as u32);
-        let Some(link) = self.links[index].as_mut() else { return };
-        let pushed = link.producer.push(parts);
+        let Some(link) = self.links[index].as_mut() else { return true };
+        let pushed = frame::push(&mut link.producer, message, bytes);
         link.ringer.ring(link.lane_out, urgency);
         if pushed == Pushed::Queued && !self.backlogged.contains(&(index as u32)) {
             self.backlogged.push(index as u32);
         }
+        pushed != Pushed::TooLong
     }
 
     /// Continues what did not fit. True when something still waits.

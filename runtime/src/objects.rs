@@ -3,7 +3,7 @@
 use crate::core::{Core, Reply};
 use crate::process::Process;
 use crate::wait::Blocked;
-use iosdk_runtime_core::{Input, NewValue, ObjectState};
+use iosdk_runtime_core::{Input, NewValue, ObjectState, Resolved};
 use iosdk_store::{PutError, View, Writer};
 use iosdk_types::message::peer::Place;
 use iosdk_types::message::{ProcessToRaylet, StoreReport};
@@ -48,6 +48,9 @@ pub enum Fetched {
         contains: SmallVec<[Key; 2]>,
     },
 }
+
+/// Objects that one wait watches one by one.
+const WATCHED_MAX: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -268,7 +271,45 @@ impl Process {
         false
     }
 
+    /// Blocks, for a slice of time at most. A few objects are watched one by one; with many, all are looked at again when
+    /// as many as are missing have come to this process.
     pub fn wait(&self, keys: &[Key], need: Need, deadline: Option<Instant>) -> Waited {
+        if keys.len() > WATCHED_MAX {
+            self.wait_for_many(keys, need, deadline)
+        } else {
+            self.wait_for_few(keys, need, deadline)
+        }
+    }
+
+    fn wait_for_many(&self, keys: &[Key], need: Need, deadline: Option<Instant>) -> Waited {
+        let mut core = self.enter();
+        if core.satisfied(keys, need) {
+            self.leave_core(core);
+            return Waited::Done;
+        }
+        let mut due = core.due(keys, need);
+        let waiter = core.waiters.open_for_arrivals(due);
+        self.leave_core(core);
+        let blocked = self.block(deadline, Some(waiter), |core| {
+            let came = core.owner.resolved();
+            if came.values < due.values && came.errors < due.errors {
+                return None;
+            }
+            if core.satisfied(keys, need) {
+                return Some(());
+            }
+            due = core.due(keys, need);
+            core.waiters.await_arrivals(waiter, due);
+            None
+        });
+        let mut core = self.enter();
+        core.waiters.close(waiter);
+        let waited = core.waited(keys, blocked);
+        self.leave_core(core);
+        waited
+    }
+
+    fn wait_for_few(&self, keys: &[Key], need: Need, deadline: Option<Instant>) -> Waited {
         let waiter = {
             let mut core = self.enter();
             self.drive(&mut core);
@@ -294,30 +335,16 @@ impl Process {
             }
         }
         core.waiters.close(waiter);
-        let waited = match blocked {
-            Blocked::Done(()) => Waited::Done,
-            Blocked::TimedOut => {
-                let ready = keys.iter().filter(|&&key| !matches!(core.owner.state(key), ObjectState::Pending)).count();
-                Waited::TimedOut { ready }
-            }
-            Blocked::Interrupted => Waited::Interrupted,
-            Blocked::Closed => Waited::Closed,
-        };
+        let waited = core.waited(keys, blocked);
         self.leave_core(core);
         waited
     }
 
-    /// Which of the refs are ready, at most `count` of them, in order.
-    pub fn ready_flags(&self, keys: &[Key], count: usize) -> Vec<bool> {
+    /// Where the ready ones among the refs are, the first `count` of them.
+    pub fn ready_positions(&self, keys: &[Key], count: usize) -> Vec<usize> {
         let core = self.peek();
-        let mut left = count;
-        keys.iter()
-            .map(|&key| {
-                let ready = left > 0 && !matches!(core.owner.state(key), ObjectState::Pending);
-                left -= usize::from(ready);
-                ready
-            })
-            .collect()
+        let ready = |at: &usize| !matches!(core.owner.state(keys[*at]), ObjectState::Pending);
+        (0..keys.len()).filter(ready).take(count).collect()
     }
 
     pub fn first_error(&self, keys: &[Key]) -> Option<Key> {
@@ -391,6 +418,25 @@ impl Core {
             }
             Need::Count(count) => keys.iter().filter(ready).take(count).count() >= count,
         }
+    }
+
+    fn waited(&self, keys: &[Key], blocked: Blocked<()>) -> Waited {
+        match blocked {
+            Blocked::Done(()) => Waited::Done,
+            Blocked::TimedOut => {
+                let ready = keys.iter().filter(|&&key| !matches!(self.owner.state(key), ObjectState::Pending)).count();
+                Waited::TimedOut { ready }
+            }
+            Blocked::Interrupted => Waited::Interrupted,
+            Blocked::Closed => Waited::Closed,
+        }
+    }
+
+    /// What this process must have counted before it pays to look at these again.
+    fn due(&self, keys: &[Key], need: Need) -> Resolved {
+        let Resolved { values, errors } = self.owner.resolved();
+        let values = values + self.missing(keys, need) as u64;
+        Resolved { values, errors: if need == Need::AllOrError { errors + 1 } else { u64::MAX } }
     }
 
     fn missing(&self, keys: &[Key], need: Need) -> usize {

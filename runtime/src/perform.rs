@@ -3,7 +3,6 @@
 use crate::core::{After, Core, FollowUp};
 use crate::record::ErrorRecord;
 use iosdk_net::doorbell::Urgency;
-use iosdk_net::frame;
 use iosdk_runtime_core::{Effect, Input, LocalError, NO_ARGS, ObjectState};
 use iosdk_types::message::ProcessToRaylet;
 use iosdk_types::message::peer::{PeerMessage, Place};
@@ -23,7 +22,7 @@ impl Core {
                 self.waiters.ready(waiter, is_error);
             }
             Effect::PushCall { to, task } => self.push_call(now, to, task),
-            Effect::Send { to, message } => self.send(to, &message),
+            Effect::Send { to, message } => self.send(now, to, &message),
             Effect::Retract { task, peer } => {
                 let won = self.links.retract(peer, task);
                 self.step(now, Input::Retracted { task, won });
@@ -72,29 +71,21 @@ impl Core {
             return;
         };
         match self.owner.wire_call(task, claim) {
-            Some(call) => self.send(to, &PeerMessage::Call(call)),
+            Some(call) => self.send(now, to, &PeerMessage::Call(call)),
             // It ended meanwhile: the slot is all there was.
             None => self.links.free_claim(to, task),
         }
     }
 
-    fn send(&mut self, to: Address, message: &PeerMessage) {
-        let mut bytes = std::mem::take(&mut self.scratch_out);
-        bytes.clear();
+    fn send(&mut self, now: Time, to: Address, message: &PeerMessage) {
         let payloads = &self.payloads;
-        if frame::encode(
-            message,
-            |payload| if payload == NO_ARGS { &[][..] } else { payloads.bytes(payload) },
-            &mut bytes,
-        ) {
-            self.links.push(to, &[&bytes], urgency(message));
-        } else {
-            eprintln!("iosdk: a message to process {to} has more parts than its format can count; it was not sent");
+        let bytes = |payload| if payload == NO_ARGS { &[][..] } else { payloads.bytes(payload) };
+        if !self.links.push(to, message, bytes, urgency(message)) {
+            // Whoever waits for its answer must hear of it: the peer counts as dead.
+            eprintln!("iosdk: a message to process {to} is longer than a lane carries; giving up the connection");
+            self.step(now, Input::LanePoisoned { peer: to });
+            self.links.detach(to);
         }
-        if bytes.capacity() > 1 << 20 {
-            bytes = Vec::new();
-        }
-        self.scratch_out = bytes;
     }
 
     fn make_error(&mut self, now: Time, objects: Vec<Key>, error: LocalError) {

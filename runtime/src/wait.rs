@@ -3,6 +3,7 @@
 
 use crate::core::Core;
 use crate::process::Process;
+use iosdk_runtime_core::Resolved;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,10 +34,27 @@ impl Parker {
     }
 }
 
+/// What a waiter waits for.
+#[derive(Clone, Copy)]
+enum For {
+    /// So many of the objects it watches.
+    Watched { missing: usize, stops_at_error: bool },
+    /// So many objects having come to this process, whichever: earlier it makes no sense to look at all of its many.
+    Arrivals(Resolved),
+}
+
 struct Waiter {
-    missing: usize,
-    stops_at_error: bool,
+    awaits: For,
     parker: Option<Arc<Parker>>,
+}
+
+impl Waiter {
+    fn is_done(&self, resolved: Resolved) -> bool {
+        match self.awaits {
+            For::Watched { missing, .. } => missing == 0,
+            For::Arrivals(due) => resolved.values >= due.values || resolved.errors >= due.errors,
+        }
+    }
 }
 
 /// Who waits for objects, by the numbers the machine knows them under.
@@ -44,6 +62,9 @@ struct Waiter {
 pub(crate) struct Waiters {
     slots: Vec<Option<Waiter>>,
     free: Vec<u32>,
+    /// How many of them wait for arrivals.
+    for_arrivals: usize,
+    resolved: Resolved,
     pub(crate) has_leader: bool,
     /// Something came for the leader while another thread drove: it has to be woken.
     leader_called: bool,
@@ -52,7 +73,39 @@ pub(crate) struct Waiters {
 
 impl Waiters {
     pub(crate) fn open(&mut self, missing: usize, stops_at_error: bool) -> u32 {
-        let waiter = Some(Waiter { missing, stops_at_error, parker: None });
+        self.insert(For::Watched { missing, stops_at_error })
+    }
+
+    /// Waits until the counts of the process have reached one of these.
+    pub(crate) fn open_for_arrivals(&mut self, due: Resolved) -> u32 {
+        self.for_arrivals += 1;
+        self.insert(For::Arrivals(due))
+    }
+
+    pub(crate) fn await_arrivals(&mut self, waiter: u32, due: Resolved) {
+        if let Some(Some(slot)) = self.slots.get_mut(waiter as usize) {
+            slot.awaits = For::Arrivals(due);
+        }
+    }
+
+    /// What the machine has counted so far: who waits for that much is woken.
+    pub(crate) fn arrived(&mut self, resolved: Resolved) {
+        self.resolved = resolved;
+        if self.for_arrivals == 0 {
+            return;
+        }
+        for slot in self.slots.iter().flatten().filter(|slot| matches!(slot.awaits, For::Arrivals(_))) {
+            if slot.is_done(resolved) {
+                match &slot.parker {
+                    Some(parker) => parker.unpark(),
+                    None => self.leader_called |= self.has_leader,
+                }
+            }
+        }
+    }
+
+    fn insert(&mut self, awaits: For) -> u32 {
+        let waiter = Some(Waiter { awaits, parker: None });
         if let Some(index) = self.free.pop() {
             self.slots[index as usize] = waiter;
             return index;
@@ -67,15 +120,17 @@ impl Waiters {
     }
 
     pub(crate) fn close(&mut self, waiter: u32) {
-        if self.slots.get_mut(waiter as usize).is_some_and(|slot| slot.take().is_some()) {
+        if let Some(closed) = self.slots.get_mut(waiter as usize).and_then(Option::take) {
+            self.for_arrivals -= usize::from(matches!(closed.awaits, For::Arrivals(_)));
             self.free.push(waiter);
         }
     }
 
     pub(crate) fn ready(&mut self, waiter: u32, is_error: bool) {
         let Some(Some(slot)) = self.slots.get_mut(waiter as usize) else { return };
-        slot.missing = if is_error && slot.stops_at_error { 0 } else { slot.missing.saturating_sub(1) };
-        if slot.missing == 0 {
+        let For::Watched { missing, stops_at_error } = &mut slot.awaits else { return };
+        *missing = if is_error && *stops_at_error { 0 } else { missing.saturating_sub(1) };
+        if *missing == 0 {
             match &slot.parker {
                 Some(parker) => parker.unpark(),
                 None => self.leader_called |= self.has_leader,
@@ -84,7 +139,7 @@ impl Waiters {
     }
 
     pub(crate) fn is_done(&self, waiter: u32) -> bool {
-        self.slots.get(waiter as usize).is_some_and(|slot| slot.as_ref().is_none_or(|slot| slot.missing == 0))
+        self.slots.get(waiter as usize).is_some_and(|slot| slot.as_ref().is_none_or(|slot| slot.is_done(self.resolved)))
     }
 
     fn attach(&mut self, waiter: Option<u32>, parker: &Arc<Parker>) {

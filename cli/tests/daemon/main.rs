@@ -60,7 +60,9 @@ fn a_worker_that_exits_is_told_with_its_code() {
     let tmpdir = scratch("exit");
     let mut driver = start(&tmpdir, "exit");
     driver.join();
-    let (worker, _) = driver.worker();
+    let (worker, pid) = driver.worker();
+    driver.until_printed(pid, "waiting");
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::USR1).unwrap();
     assert_eq!(driver.until_dead(worker).exit, Exit::Code(17));
     shut_down(driver, &tmpdir);
 }

@@ -1,7 +1,8 @@
 //! Tasks of one scheduling class: their queue, the leases they run on, how much is pushed ahead, and what the raylet is asked for.
 //!
 //! A lease gets about a millisecond of work ahead, by the average of each function; a function nobody knows yet counts as a
-//! millisecond, so it runs alone. Demand is a level: raised at once (in steps, not one message a task), lowered after a while.
+//! millisecond, so it runs alone. Tiny tasks stay together: a millisecond of them is spread over no more workers than it needs.
+//! Demand is a level: raised at once (in steps, not one message a task), lowered after a while.
 
 use crate::peers::SLOTS;
 use crate::tasks::{Phase, RunsOn};
@@ -13,6 +14,10 @@ use std::collections::VecDeque;
 
 /// Work pushed ahead of a lease, in nanoseconds.
 const AHEAD_NS: u64 = 1_000_000;
+/// What costs no more than this goes to a busy lease while an idle one sleeps on: waking that would cost many times as much.
+const TINY_NS: u64 = 10_000;
+/// What passing a call on and its reply back costs the worker, beside the run.
+const CALL_NS: u64 = 2_000;
 /// How long an idle lease is kept.
 const KEEP: Span = Span::from_millis(500);
 /// How long a demand stays raised after the queue ran empty, and counts a lease without work.
@@ -20,7 +25,7 @@ const LINGER: Span = Span::from_millis(10);
 
 /// What a call of this average is counted as.
 pub(crate) fn estimate(mean_ns: u64) -> u32 {
-    if mean_ns == 0 { AHEAD_NS as u32 } else { mean_ns.min(AHEAD_NS) as u32 }
+    if mean_ns == 0 { AHEAD_NS as u32 } else { (mean_ns + CALL_NS).min(AHEAD_NS) as u32 }
 }
 
 pub(crate) struct Class {
@@ -161,19 +166,23 @@ impl Owner {
         }
     }
 
-    /// The least loaded lease that may take this much more.
+    /// The lease that may take this much more: for tiny tasks a busy one, else the least loaded.
     fn choose_lease(&self, index: usize, cost: u64) -> Option<Key> {
         let mut best = None;
         for &key in &self.classes.all[index].leases {
             let Some(lease) = self.classes.leases.get(key) else { continue };
-            let fits = lease.in_flight.is_empty()
-                || (lease.load_ns + cost <= AHEAD_NS && lease.in_flight.len() < SLOTS as usize);
-            if !fits || lease.stalled || lease.reclaimed || best.is_some_and(|(load, _)| load <= lease.load_ns) {
+            let is_idle = lease.in_flight.is_empty();
+            let fits = is_idle || (lease.load_ns + cost <= AHEAD_NS && lease.in_flight.len() < SLOTS as usize);
+            if !fits || lease.stalled || lease.reclaimed {
+                continue;
+            }
+            let joins = !is_idle && cost <= TINY_NS;
+            if !joins && best.is_some_and(|(load, _)| load <= lease.load_ns) {
                 continue;
             }
             if self.peers.get(lease.peer).is_some_and(|peer| peer.takes_calls()) {
                 best = Some((lease.load_ns, key));
-                if lease.in_flight.is_empty() {
+                if joins {
                     break;
                 }
             }

@@ -32,7 +32,7 @@ pub use effect::Effect;
 pub use error::LocalError;
 pub use executor::{CallDep, CallView};
 pub use input::{Draft, Input, NewValue, Target};
-pub use objects::ObjectState;
+pub use objects::{ObjectState, Resolved};
 pub use wire::NO_ARGS;
 
 use actors::Actors;
@@ -51,6 +51,8 @@ pub struct Owner {
     me: Address,
     ids: Ids,
     objects: Slab<Object>,
+    /// How many objects got their value so far, and how many of those are errors.
+    resolved: Resolved,
     tasks: Tasks,
     classes: Classes,
     actors: Actors,
@@ -73,6 +75,7 @@ impl Owner {
             me,
             ids: Ids::new(me, job),
             objects: Slab::default(),
+            resolved: Resolved::default(),
             tasks: Tasks::default(),
             classes: Classes::default(),
             actors: Actors::default(),
@@ -90,6 +93,11 @@ impl Owner {
     /// Calls pushed and not answered, fetches and registrations not answered: while there are any, somebody must look.
     pub fn in_flight(&self) -> usize {
         self.asked + self.peers.slots_in_use()
+    }
+
+    /// For those who wait for many objects: nothing of theirs has come while this stays the same.
+    pub fn resolved(&self) -> Resolved {
+        self.resolved
     }
 
     pub fn live_objects(&self) -> usize {

@@ -7,6 +7,14 @@ use iosdk_types::message::peer::{Payload, PeerMessage, Place, WireValue};
 use iosdk_types::{Key, ObjectId, RefDescriptor, Time};
 use smallvec::SmallVec;
 
+/// Counts of a process's life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    pub values: u64,
+    /// Those among them that are errors.
+    pub errors: u64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectState {
     Pending,
@@ -263,6 +271,8 @@ impl Owner {
         let Some(object) = self.objects.get_mut(key) else { return };
         object.value = Some(value);
         object.contains = contains;
+        self.resolved.values += 1;
+        self.resolved.errors += u64::from(value.1);
         if let Origin::Owned { task } = &mut object.origin {
             *task = Key::NIL;
         }

@@ -40,7 +40,9 @@ const ONLY: &[(&str, &[&str])] = &[
 
 /// What each crate of the workspace depends on, tests of its own left out.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let output = Command::new(env!("CARGO"))
+    // At run time: a build that was kept may have been made by a toolchain that is elsewhere now.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .current_dir(root())
         .output()

@@ -24,6 +24,9 @@ def run(control_fd: int) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         print("littered")
     if what == "exit":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        print("waiting")
+        signal.sigwait({signal.SIGUSR1})
         return 17
     if what == "flood":
         for number in range(20_000):

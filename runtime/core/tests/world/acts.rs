@@ -127,7 +127,8 @@ impl World {
     pub fn finish(&mut self, process: usize, call: Key, status: ReplyStatus, values: Vec<NewValue>) {
         self.at[process].running.retain(|running| running.key != call);
         let values = SmallVec::from_vec(values);
-        self.step(process, Input::Executed { call, status, ran_ns: 10_000, values });
+        let ran_ns = self.runs_for_ns;
+        self.step(process, Input::Executed { call, status, ran_ns, values });
     }
 
     /// Delivers everything, then runs the next call of `process` to an inline value.

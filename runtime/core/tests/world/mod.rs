@@ -55,6 +55,8 @@ pub struct World {
     next_content: u64,
     pub leases: BTreeMap<u64, (usize, usize)>,
     pub pushes: usize,
+    /// What every call is said to have taken.
+    pub runs_for_ns: u32,
 }
 
 pub fn address(process: usize) -> Address {
@@ -123,6 +125,7 @@ impl World {
             next_content: 1,
             leases: BTreeMap::new(),
             pushes: 0,
+            runs_for_ns: 10_000,
         }
     }
 

@@ -11,7 +11,13 @@ use std::hint;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// A spinner that comes to its end this much too late was displaced by another process, which wants the core too.
+const DISPLACED: Duration = Duration::from_micros(200);
+/// For how long it then leaves the core to that one, and sleeps instead of spinning.
+const CROWDED: Duration = Duration::from_millis(50);
 
 /// How often a spinner looks between two looks at the clock (which costs as much as a pause).
 const LOOKS_PER_CLOCK: u32 = 8;
@@ -30,6 +36,8 @@ pub struct Doorbell {
     page: ControlPage,
     bell: OwnedFd,
     missed: AtomicU64,
+    /// Until then others want this core.
+    crowded_until: Mutex<Instant>,
 }
 
 impl Doorbell {
@@ -41,7 +49,7 @@ impl Doorbell {
         let name = SocketAddrUnix::try_from(net::getsockname(&bell)?)?;
         page.publish_bell(name.abstract_name().unwrap_or_default())?;
         page.publish_cpu();
-        Ok(Self { page, bell, missed: AtomicU64::new(0) })
+        Ok(Self { page, bell, missed: AtomicU64::new(0), crowded_until: Mutex::new(Instant::now()) })
     }
 
     /// The lanes that were rung since the last look. Drain each of them until it is empty.
@@ -91,6 +99,9 @@ impl Doorbell {
             return false;
         }
         let start = Instant::now();
+        if start < *self.lock_crowded() {
+            return false;
+        }
         loop {
             for _ in 0..LOOKS_PER_CLOCK {
                 hint::spin_loop();
@@ -98,10 +109,18 @@ impl Doorbell {
                     return true;
                 }
             }
-            if start.elapsed() >= budget {
+            let spun = start.elapsed();
+            if spun >= budget {
+                if spun >= budget + DISPLACED {
+                    *self.lock_crowded() = Instant::now() + CROWDED;
+                }
                 return false;
             }
         }
+    }
+
+    fn lock_crowded(&self) -> MutexGuard<'_, Instant> {
+        self.crowded_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Before waiting in `poll` for `bell` (and other descriptors). False: something is there, do not wait.
