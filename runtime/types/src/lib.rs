@@ -12,6 +12,7 @@ pub mod message;
 pub mod resources;
 pub mod slab;
 pub mod spec;
+pub mod submission;
 pub mod time;
 
 pub use address::{Address, RefDescriptor};
@@ -22,4 +23,5 @@ pub use machine::Machine;
 pub use map::{Map, Set};
 pub use resources::{Amount, ResourceSet};
 pub use slab::{Key, Slab};
+pub use submission::{JobCause, JobReport, JobSpec};
 pub use time::{Span, Time};

@@ -1,0 +1,1 @@
+//! The event log: what the GCS must not forget, as bytes in and bytes out.
