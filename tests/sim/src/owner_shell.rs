@@ -125,6 +125,10 @@ impl World {
                     let Some(process) = self.processes.get_mut(&at) else { return };
                     let mut effects = Vec::new();
                     for object in objects {
+                        if let Some(descriptor) = process.owner.describe(object) {
+                            let v = crate::check::own_1::got_failure(&self.ghost, descriptor.object, &error);
+                            if let Err(violation) = v { self.violation.get_or_insert(violation); }
+                        }
                         let payload = process.payloads.insert(Content::Local { error: error.clone() });
                         process.owner.resolve_error(now, object, payload, &mut effects);
                     }
