@@ -1,14 +1,14 @@
 //! The shell of an owner machine: steps it, performs what it asks for, and moves messages between lanes and machines.
 
 use crate::check::broken;
-use crate::check::own_1::dropped_payload;
+use crate::check::own_1::{dropped_payload, got_failure};
 use crate::count;
 use crate::memory::{Content, READY, RETRACTED};
 use crate::process::Process;
 use crate::schedule::{Event, Frame, How};
 use crate::wire;
 use crate::world::World;
-use iosdk_runtime_core::{Effect, Input, NO_ARGS};
+use iosdk_runtime_core::{Effect, Input, LocalError, NO_ARGS};
 use iosdk_types::message::peer::{Claim, PeerMessage};
 use iosdk_types::message::{ProcessToRaylet, RayletToProcess};
 use iosdk_types::{Address, Key, Machine, Span};
@@ -120,23 +120,26 @@ impl World {
                         self.hold(dropped_payload(at, &format!("{payload:?} is dropped twice")));
                     }
                 }
-                Effect::MakeError { objects, error } => {
-                    let now = self.now;
-                    let Some(process) = self.processes.get_mut(&at) else { return };
-                    let mut effects = Vec::new();
-                    for object in objects {
-                        if let Some(descriptor) = process.owner.describe(object) {
-                            let v = crate::check::own_1::got_failure(&self.ghost, descriptor.object, &error);
-                            if let Err(violation) = v { self.violation.get_or_insert(violation); }
-                        }
-                        let payload = process.payloads.insert(Content::Local { error: error.clone() });
-                        process.owner.resolve_error(now, object, payload, &mut effects);
-                    }
-                    follow.effects.extend(effects);
-                }
+                Effect::MakeError { objects, error } => self.make_error(at, &objects, &error, follow),
                 Effect::FreeLocal(extent) => self.free_local(at, extent),
                 // Its extent goes back as a whole, when the machine says `Unclaim`.
                 Effect::FreeOrphan(_) => {}
+            }
+        }
+    }
+
+    /// An error in the machine's own words must have a reason at once, whether or not anybody ever looks at it.
+    fn make_error(&mut self, at: Address, objects: &[Key], error: &LocalError, follow: &mut Follow) {
+        for object in objects.iter().copied() {
+            let Some(process) = self.processes.get_mut(&at) else { return };
+            let descriptor = process.owner.describe(object);
+            let payload = process.payloads.insert(Content::Local { error: error.clone() });
+            let mut effects = Vec::new();
+            process.owner.resolve_error(self.now, object, payload, &mut effects);
+            follow.effects.extend(effects);
+            if let Some(descriptor) = descriptor {
+                let verdict = got_failure(&self.ghost, descriptor.object, error);
+                self.hold(verdict);
             }
         }
     }
