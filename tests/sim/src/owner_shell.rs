@@ -5,6 +5,7 @@ use crate::check::own_1::{dropped_payload, got_failure};
 use crate::count;
 use crate::memory::{Content, READY, RETRACTED};
 use crate::process::Process;
+use crate::random::mix;
 use crate::schedule::{Event, Frame, How};
 use crate::wire;
 use crate::world::World;
@@ -167,6 +168,14 @@ impl World {
         self.send(at, to, PeerMessage::Call(call));
     }
 
+    /// The longest that a message takes in this lane.
+    fn slowest(&self, from: Address, to: Address) -> Span {
+        let (often, times) = self.settings.slow_lanes;
+        let ends = u64::from(from.node) << 48 | u64::from(from.process) << 24 | u64::from(to.process);
+        let is_slow = mix(self.settings.seed ^ mix(ends)) % 1000 < often;
+        Span(self.settings.lane.0 * if is_slow { times } else { 1 })
+    }
+
     fn send(&mut self, at: Address, to: Address, mut message: PeerMessage) {
         self.counts.add(count::peer::of(&message));
         let Some(process) = self.processes.get_mut(&at) else { return };
@@ -191,7 +200,8 @@ impl World {
                 }
             }
         };
-        let delay = self.delay(self.settings.lane);
+        let slowest = self.slowest(at, to);
+        let delay = self.delay(slowest);
         let lane = self.lanes.entry((at, to)).or_default();
         let visible = lane.fifo.arrival(self.now, delay);
         lane.queue.push_back(Frame { visible, message, contents });
