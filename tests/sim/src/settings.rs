@@ -80,7 +80,7 @@ impl Settings {
                 actors: if random.chance(600) { 40 + random.below(200) } else { 0 },
                 objects: random.below(400),
                 nested: if chain { 700 } else { random.below(300) },
-                cancels: if random.chance(400) { 40 + random.below(80) } else { 0 },
+                cancels: if random.chance(600) { 40 + random.below(80) } else { 0 },
                 errors: if random.chance(500) { random.below(150) } else { 0 },
                 big: random.below(300),
             },
