@@ -33,7 +33,9 @@ pub fn got_failure(ghost: &Ghost, object: ObjectId, error: &LocalError) -> Verdi
             attempts.iter().all(|attempt| ghost.dead.values().any(|(death, _)| death.pid == attempt.death.pid))
                 || !ghost.poisoned.is_empty()
         }
-        LocalError::ActorDied { actor, .. } => actor_may_be_dead(ghost, &object, actor),
+        LocalError::ActorDied { actor, .. } => {
+            actor_may_be_dead(ghost, &object, actor) || calls_itself(ghost, &object, actor)
+        }
         LocalError::Cancelled { task } => was_cancelled(ghost, task),
         LocalError::OwnerDied { owner, .. } => {
             ghost.is_gone(*owner) || ghost.poisoned.contains(owner) || is_remote(ghost, &object)
@@ -44,6 +46,13 @@ pub fn got_failure(ghost: &Ghost, object: ObjectId, error: &LocalError) -> Verdi
         LocalError::DependencyFailed { .. } => true,
     };
     if reason { Ok(()) } else { broken(NAME, format!("a get of {object} ({note:?}) failed without reason: {error:?}")) }
+}
+
+/// No lane leads from a process to itself yet: an actor that calls itself finds itself dead.
+fn calls_itself(ghost: &Ghost, object: &ObjectId, actor: &iosdk_types::ActorId) -> bool {
+    let caller = ghost.objects.get(object).map(|note| note.owner);
+    let creation = ghost.tasks.values().find(|task| task.creates == Some(*actor));
+    creation.is_some_and(|task| caller.is_some_and(|caller| task.started_on.contains(&caller)))
 }
 
 /// There are no lanes between nodes yet: what lies on another one cannot be asked for.
