@@ -56,6 +56,8 @@ pub struct Ghost {
     /// Processes that wrote rubbish into a lane: their calls are judged as if they were dead.
     pub poisoned: Set<Address>,
     pub next_root: u64,
+    /// More than one, and an actor may be placed where its owner cannot reach it: there are no lanes between nodes yet.
+    pub nodes: u32,
 }
 
 /// What return `index` of the body with this seed holds.
