@@ -25,6 +25,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(session::connect, module)?)?;
     module.add_function(wrap_pyfunction!(session::disconnect, module)?)?;
     module.add_function(wrap_pyfunction!(session::is_connected, module)?)?;
+    module.add_function(wrap_pyfunction!(session::missed_wakeups, module)?)?;
     module.add_function(wrap_pyfunction!(session::session_id, module)?)?;
     module.add_function(wrap_pyfunction!(session::shutdown_cluster, module)?)?;
     module.add_function(wrap_pyfunction!(session::next_log_lines, module)?)?;

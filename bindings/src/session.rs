@@ -83,6 +83,12 @@ pub(crate) fn is_connected() -> bool {
     current.as_ref().is_some_and(|process| !process.is_fork() && process.is_open())
 }
 
+/// How often this process slept to the end of a slice although somebody had rung: calls that waited for nothing.
+#[pyfunction]
+pub(crate) fn missed_wakeups() -> PyResult<u64> {
+    Ok(current()?.missed_wakeups())
+}
+
 #[pyfunction]
 pub(crate) fn session_id() -> u64 {
     SESSION.load(Ordering::Relaxed)

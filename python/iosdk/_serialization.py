@@ -74,9 +74,38 @@ def dumps(value: object) -> tuple[bytes, list[PickleBuffer]]:
 
 
 def _cloud_dumps(value: object, buffer_callback: Any) -> bytes:
+    from io import BytesIO
+
+    global _pickler
+    if _pickler is None:
+        _pickler = _make_pickler()
+    file = BytesIO()
+    _pickler(file, protocol=PROTOCOL, buffer_callback=buffer_callback).dump(value)
+    return file.getvalue()
+
+
+# Made by the first value that needs it: cloudpickle takes a while to import.
+_pickler: Any = None
+
+
+def _make_pickler() -> Any:
+    """cloudpickle's pickler, but code keeps the name of its file, which a traceback needs. cloudpickle 3.1.3 and later
+    write a text of their own in its place."""
+    from collections import ChainMap
+    from types import CodeType
+
     import cloudpickle
 
-    return cloudpickle.dumps(value, protocol=PROTOCOL, buffer_callback=buffer_callback)  # type: ignore[no-any-return]
+    reduce_code = cloudpickle.Pickler.dispatch_table[CodeType]
+
+    def with_its_file(code: CodeType) -> tuple[Any, ...]:
+        make, parts = reduce_code(code)
+        return make, tuple(code.co_filename if part == "<dynamic-code>" else part for part in parts)
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table = ChainMap({CodeType: with_its_file}, cloudpickle.Pickler.dispatch_table)
+
+    return Pickler
 
 
 def loads(data: bytes | memoryview, buffers: list[Any]) -> Any:

@@ -8,7 +8,7 @@ use crate::signals;
 use iosdk_net::control::{ControlReader, ReadError, Received};
 use iosdk_runtime_core::Input;
 use iosdk_types::message::RayletToProcess;
-use iosdk_types::{Key, Machine, Span};
+use iosdk_types::{Key, Machine, Span, Time};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -25,6 +25,8 @@ const LED_TICK: Duration = Duration::from_millis(10);
 const KEEP_NONE: Span = Span::from_secs(10);
 /// Ticks without anything outstanding before it sleeps for good.
 const QUIET_TICKS: u32 = 50;
+/// Lanes that grew stay so for this long after things went quiet.
+const KEEP_GROWN: Span = Span::from_secs(10);
 
 /// Wakes the event thread for reasons that come over no lane and no socket.
 pub(crate) struct Alarm(OwnedFd);
@@ -81,7 +83,7 @@ pub(crate) fn start(
         std::thread::Builder::new()
             .name("iosdk-events".to_owned())
             .stack_size(256 * 1024)
-            .spawn(move || Events { process, reader, stream, quiet: 0 }.run(early))
+            .spawn(move || Events { process, reader, stream, quiet: 0, shrink_at: None }.run(early))
     })?;
     Ok(vec![thread])
 }
@@ -98,11 +100,27 @@ pub(crate) fn interrupt(process: &Process, call: Key, force: bool) {
     signals::interrupt_main_thread();
 }
 
+/// Memory of lanes that a burst made grow goes back some time after it. Returns when to look again.
+fn shrink_lanes(core: &mut Core, quiet: bool, at: Option<Time>, now: Time) -> Option<Time> {
+    if !quiet || !core.links.any_grown() {
+        return None;
+    }
+    match at {
+        Some(at) if at <= now => {
+            core.links.shrink();
+            None
+        }
+        Some(at) => Some(at),
+        None => Some(now + KEEP_GROWN),
+    }
+}
+
 struct Events {
     process: Arc<Process>,
     reader: ControlReader,
     stream: UnixStream,
     quiet: u32,
+    shrink_at: Option<Time>,
 }
 
 impl Events {
@@ -132,12 +150,15 @@ impl Events {
         self.quiet = if active { 0 } else { self.quiet + 1 };
         let led = core.waiters.has_leader;
         let deadline = core.owner.deadline().map(|deadline| Duration::from_nanos((deadline - now).0));
-        if self.quiet > QUIET_TICKS {
+        let quiet = self.quiet > QUIET_TICKS;
+        if quiet {
             process.ticking.store(false, Ordering::Release);
         }
+        self.shrink_at = shrink_lanes(&mut core, quiet, self.shrink_at, now);
         process.leave_core(core);
-        if self.quiet > QUIET_TICKS {
-            return deadline;
+        if quiet {
+            let shrink = self.shrink_at.map(|at| Duration::from_nanos((at - now).0));
+            return deadline.into_iter().chain(shrink).min();
         }
         let tick = if led { LED_TICK } else { TICK };
         Some(deadline.map_or(tick, |deadline| deadline.min(tick)))

@@ -162,6 +162,20 @@ impl Links {
         !self.backlogged.is_empty()
     }
 
+    /// Some lane that we write takes more than its first page.
+    pub(crate) fn any_grown(&self) -> bool {
+        self.links.iter().flatten().any(|link| link.producer.is_grown())
+    }
+
+    /// Lanes that are empty go back to their first page; the peers, woken once for it, give the rest back.
+    pub(crate) fn shrink(&mut self) {
+        for link in self.links.iter_mut().flatten() {
+            if link.producer.shrink() {
+                link.ringer.ring(link.lane_out, Urgency::Urgent);
+            }
+        }
+    }
+
     pub(crate) fn has_backlog(&self) -> bool {
         !self.backlogged.is_empty()
     }

@@ -177,6 +177,11 @@ impl Process {
         self.fork_guard.is_fork()
     }
 
+    /// Sleeps that ended with their time although somebody had rung.
+    pub fn missed_wakeups(&self) -> u64 {
+        self.mailbox.doorbell().missed()
+    }
+
     pub fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
     }

@@ -90,9 +90,11 @@ def files_under(folder):
 
 
 class Driver:
-    """A program that uses the API in a process of its own; `rt` is the target and `START` the arguments of `init`."""
+    """A program that uses the API in a process of its own; `rt` is the target and `START` the arguments of `init`.
 
-    def __init__(self, folder, script, mark, start=None, env=None, name="program.py"):
+    `wrap`: a command that runs the command behind it."""
+
+    def __init__(self, folder, script, mark, start=None, env=None, name="program.py", wrap=()):
         self.mark = mark
         self.tmpdir = os.path.join(folder, "t")
         os.makedirs(self.tmpdir, exist_ok=True)
@@ -107,7 +109,7 @@ class Driver:
             environment["TMPDIR"] = self.tmpdir
         environment.update(env or {})
         self.process = subprocess.Popen(
-            [sys.executable, self.path],
+            [*wrap, sys.executable, self.path],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

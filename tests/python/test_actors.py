@@ -355,3 +355,40 @@ def test_misuse(rt, how):
     misuse, error, text = MISUSES[how]
     with pytest.raises(error, match=text):
         misuse(rt, rt.remote(Counter))
+
+
+def test_an_actor_calls_itself(rt):
+    @rt.remote
+    class Counter:
+        def __init__(self):
+            self.total = 0
+
+        def add(self, amount):
+            self.total += amount
+            return self.total
+
+        def add_later(self, me, amounts):
+            return [me.add.remote(amount) for amount in amounts]
+
+    counter = Counter.remote()
+    later = rt.get(counter.add_later.remote(counter, range(1000)))
+    assert rt.get(later[-1], timeout=60) == sum(range(1000))
+    assert rt.get(counter.add.remote(1)) == sum(range(1000)) + 1
+
+
+def test_a_task_leaves_its_actor_to_others(start):
+    rt = start(num_cpus=1)
+
+    @rt.remote
+    class Home:
+        def pid(self):
+            return os.getpid()
+
+    @rt.remote
+    def make():
+        return Home.remote(), os.getpid()
+
+    made = rt.get([make.remote() for _ in range(5)], timeout=60)
+    homes = rt.get([home.pid.remote() for home, _ in made], timeout=60)
+    assert len(set(homes)) == 5
+    assert not {maker for _, maker in made} & set(homes)

@@ -15,6 +15,18 @@ def pss(pid):
         return sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
 
 
+def lanes(pid):
+    """Bytes of mailboxes that a process has mapped and that are there."""
+    found, ours = 0, False
+    with open(f"/proc/{pid}/smaps") as file:
+        for line in file:
+            if "-" in line.split()[0]:
+                ours = "iosdk-mailbox" in line
+            elif ours and line.startswith("Rss:"):
+                found += int(line.split()[1]) * 1024
+    return found
+
+
 @pytest.mark.timeout(170)
 def test_a_thousand_actors_and_one_driver(rt):
     @rt.remote
@@ -69,3 +81,25 @@ def test_large_answers_that_nobody_reads_yet(rt):
     talker = Talker.remote()
     refs = [talker.talk.remote() for _ in range(2000)]
     assert sum(len(part) for part in rt.get(refs, timeout=80)) == 100_000_000
+
+
+def test_lanes_that_grew_give_their_memory_back(start):
+    rt = start(num_cpus=1)
+
+    @rt.remote
+    class Echo:
+        def echo(self, data):
+            return data
+
+        def pid(self):
+            return os.getpid()
+
+    actor = Echo.remote()
+    pids = [os.getpid(), rt.get(actor.pid.remote())]
+    at_rest = sum(lanes(pid) for pid in pids)
+    burst = [actor.echo.remote(b"x" * 1000) for _ in range(10_000)]
+    assert sum(lanes(pid) for pid in pids) > at_rest + 64 * 1024
+    assert len(rt.get(burst)) == 10_000
+    # The caller's lane ten seconds after the last answer, the callee's ten seconds later.
+    eventually(lambda: sum(lanes(pid) for pid in pids) <= at_rest + 16 * 1024, 100, "lanes of their first size")
+    assert rt.get(actor.echo.remote(b"on")) == b"on"

@@ -116,17 +116,27 @@ impl Raylet {
         available.covers(&spec.placement) && available.covers(&spec.held)
     }
 
-    /// Starts those there is room for. Placement only has to be free at this moment; `held` is taken for life.
-    pub(crate) fn start_actors(&mut self, now: Time, out: &mut Vec<Effect>) {
+    /// Starts those there is room for. Placement only has to be free at this moment; `held` is taken for life. True: one
+    /// lacks nothing but a worker that is not its own owner.
+    pub(crate) fn start_actors(&mut self, now: Time, out: &mut Vec<Effect>) -> bool {
+        let mut only_its_owner = false;
         let mut at = 0;
+        let here = self.address(0);
         while at < self.actors.queue.len().min(LOOK_AT) && !self.pool.idle.is_empty() {
             let actor = self.actors.queue[at];
-            let Some(entry) = self.actors.known.get_mut(&actor) else { return };
+            let Some(entry) = self.actors.known.get_mut(&actor) else { break };
             if !Self::fits(&self.capacity.available, &entry.spec) {
                 at += 1;
                 continue;
             }
-            let Some(worker) = self.pool.pop(None, |_| false) else { return };
+            // Not in the worker that owns it: that may want to work on, and its end would be its owner's.
+            let owner = entry.spec.owner;
+            let owner_here = (owner == Address { process: owner.process, ..here }).then_some(owner.process);
+            let Some(worker) = self.pool.pop(owner_here, |_| false) else {
+                only_its_owner = true;
+                at += 1;
+                continue;
+            };
             entry.process = Some(worker);
             self.actors.queue.remove(at);
             self.capacity.take(worker, &entry.spec.held, true);
@@ -138,6 +148,7 @@ impl Raylet {
             }
             self.tell_gcs(RayletToGcs::ActorStarted { actor, address: self.address(worker) }, out);
         }
+        only_its_owner
     }
 
     /// How many of those who wait would start if there were workers; what they would hold is taken off.

@@ -19,8 +19,7 @@ impl Raylet {
         if self.shutting_down {
             return;
         }
-        self.start_actors(now, out);
-        let mut only_itself = false;
+        let mut only_itself = self.start_actors(now, out);
         while !self.pool.idle.is_empty()
             && let Some((_, owner, class)) = self.pick(now)
         {

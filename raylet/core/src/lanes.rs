@@ -46,7 +46,7 @@ impl Lanes {
 
     /// `(lane_in_a, lane_in_b)`, new ones or those they have; `None` when a mailbox is full or not there.
     fn pair(&mut self, a: u32, b: u32) -> Option<(u32, u32, bool)> {
-        if a == b || !self.mailboxes.contains_key(&a) || !self.mailboxes.contains_key(&b) {
+        if !self.mailboxes.contains_key(&a) || !self.mailboxes.contains_key(&b) {
             return None;
         }
         if let Some((in_a, in_b)) = self.numbers(a, b) {
@@ -54,6 +54,11 @@ impl Lanes {
         }
         if !self.mailboxes[&a].has_room() || !self.mailboxes[&b].has_room() {
             return None;
+        }
+        if a == b {
+            // An actor that calls itself: one lane, which it writes and reads.
+            let lane = self.mailboxes.get_mut(&a)?.open(a);
+            return Some((lane, lane, true));
         }
         let in_a = self.mailboxes.get_mut(&a)?.open(b);
         let in_b = self.mailboxes.get_mut(&b)?.open(a);
@@ -124,7 +129,9 @@ impl Raylet {
         let Some((lane_in_a, lane_in_b, is_new)) = self.lanes.pair(a, b) else { return false };
         if is_new {
             out.push(Effect::OpenLanes { a: self.address(a), lane_in_a, b: self.address(b), lane_in_b });
-            self.say_attached(b, a, out);
+            if a != b {
+                self.say_attached(b, a, out);
+            }
         }
         true
     }

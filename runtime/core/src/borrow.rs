@@ -162,14 +162,17 @@ impl Owner {
         }
     }
 
-    fn unlend(&mut self, key: Key, from: Key, times: u32) {
-        let Some(object) = self.objects.get_mut(key) else { return };
-        let Some(at) = object.lent.iter().position(|loan| loan.to == from) else { return };
-        object.lent[at].times = object.lent[at].times.saturating_sub(times);
+    /// Takes back at most so many loans; returns how many there were not.
+    fn unlend(&mut self, key: Key, from: Key, times: u32) -> u32 {
+        let Some(object) = self.objects.get_mut(key) else { return times };
+        let Some(at) = object.lent.iter().position(|loan| loan.to == from) else { return times };
+        let taken = times.min(object.lent[at].times);
+        object.lent[at].times -= taken;
         if object.lent[at].times == 0 {
             object.lent.swap_remove(at);
         }
         self.doom(key);
+        times - taken
     }
 
     pub(crate) fn register(&mut self, peer: Key, object: RefDescriptor, token: u64, out: &mut Vec<Effect>) {
@@ -215,16 +218,22 @@ impl Owner {
 
     pub(crate) fn returned(&mut self, peer: Key, object: RefDescriptor, times: u32) {
         if let Some(key) = self.ours(&object) {
-            self.unlend(key, peer, times);
+            let _a_dead_borrower_was_forgotten = self.unlend(key, peer, times);
         }
     }
 
     pub(crate) fn lend_acked(&mut self, peer: Key, object: RefDescriptor, times: u32) {
         let owner = self.peers.find(object.owner).and_then(|owner| self.peers.get(owner));
         let borrowed = owner.and_then(|owner| owner.borrowed.get(&object.key)).copied();
-        // Nothing is kept of an owner that is dead; the object still is what its id says.
-        if let Some(key) = borrowed.or_else(|| self.find(&object.object)) {
-            self.unlend(key, peer, times);
+        let mut left = borrowed.map_or(times, |key| self.unlend(key, peer, times));
+        if left == 0 {
+            return;
+        }
+        // Nothing is kept of an owner that is dead: a reference that came before its death and one that came after have an
+        // entry each, and the receiver does not know from which it was lent.
+        let same = self.objects.iter().filter(|(_, other)| other.id == object.object);
+        for key in same.map(|(key, _)| key).collect::<SmallVec<[Key; 2]>>() {
+            left = self.unlend(key, peer, left);
         }
     }
 

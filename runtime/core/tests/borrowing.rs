@@ -188,6 +188,39 @@ fn a_dead_borrower_keeps_nothing_alive() {
 }
 
 #[test]
+fn a_dead_owners_object_that_is_known_twice_is_let_go_twice() {
+    let mut w = World::new(3);
+    w.grant(0, 1);
+    let object = w.put(0, &[]);
+    let (early, _) = lend(&mut w, object);
+    w.grant(1, 2);
+    let there = w.submit(1, &[], &[early]);
+    w.settle();
+    let other = w.take(2).unwrap();
+    let far = other.contains[0];
+    w.step(2, Input::Retain { object: far });
+    w.answer(2, &other);
+    w.settle();
+    w.kill(0);
+    // It comes back after its owner's death, beside the entry from before, and is handed on.
+    let back = w.submit(1, &[], &[]);
+    w.settle();
+    let call = w.take(2).unwrap();
+    let answer = value(w.inline(2), &[far]);
+    w.finish(2, call.key, ReplyStatus::Ok, vec![answer]);
+    w.settle();
+    let late = w.at[1].owner.contains(back)[0];
+    assert_ne!(late, early);
+    let onward = w.submit(1, &[], &[late]);
+    w.run_one(2);
+    w.settle();
+    w.release_all(1, &[early, there, back, onward]);
+    w.release(2, far);
+    w.settle();
+    w.assert_empty();
+}
+
+#[test]
 fn a_lender_that_dies_before_its_receiver_registered_loses_nothing() {
     let mut w = World::new(3);
     w.grant(0, 1);

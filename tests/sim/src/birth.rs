@@ -17,12 +17,12 @@ impl World {
         let gcs = Gcs::new(iosdk_gcs_core::Config { infeasible_waits: settings.infeasible_waits });
         let mut world = Self {
             random: Random::new(settings.seed ^ 0x5eed),
+            ghost: Ghost { nodes: settings.nodes, ..Ghost::default() },
             settings,
             now: Time::default(),
             schedule: Schedule::default(),
             counts: Default::default(),
             trace,
-            ghost: Ghost::default(),
             checks: Checks::default(),
             violation: None,
             gcs,

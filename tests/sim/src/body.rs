@@ -44,6 +44,8 @@ pub struct Body {
     pub started: Time,
     pub held: Vec<Held>,
     pub actors: Vec<HeldActor>,
+    /// Inside the values it returns, and let go of with them.
+    pub given_away: Vec<Held>,
     /// Offsets it reads in place, each with the object kept alive for it.
     pub views: Vec<(u64, Key)>,
     pub waiting: Option<Waiting>,
@@ -67,6 +69,7 @@ impl Body {
             started,
             held: Vec::new(),
             actors: Vec::new(),
+            given_away: Vec::new(),
             views: Vec::new(),
             waiting: None,
             wanted: None,

@@ -200,7 +200,8 @@ impl World {
         let token = token_of(running.seed, made as u64);
         let caller = self.ghost.tasks.get(&running.task).map_or(at, |note| note.owner);
         let object = ObjectId::derive(running.task, made as u32 + 1);
-        match self.new_value(at, body, token, bytes, caller, Some(object)) {
+        let inside = self.pick_returned(at, body);
+        match self.new_value(at, token, bytes, caller, Some(object), inside) {
             Some(value) => {
                 body.values.get_or_insert_with(Vec::new).push(value);
                 Turn::Again

@@ -27,6 +27,8 @@ pub struct ObjectNote {
     /// What a get must give unless something went wrong that the machine may name.
     pub token: u64,
     pub root: u64,
+    /// How deep in its tree the body is that made it: what a driver makes lies at 0.
+    pub depth: u32,
     /// The body that made it may wait for it; others only if their own tree is younger.
     pub maker: (Address, u64),
     /// It may legally stay pending for as long as somebody holds a certain actor.
@@ -54,6 +56,8 @@ pub struct Ghost {
     /// Processes that wrote rubbish into a lane: their calls are judged as if they were dead.
     pub poisoned: Set<Address>,
     pub next_root: u64,
+    /// More than one, and an actor may be placed where its owner cannot reach it: there are no lanes between nodes yet.
+    pub nodes: u32,
 }
 
 /// What return `index` of the body with this seed holds.

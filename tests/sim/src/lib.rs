@@ -20,6 +20,7 @@ pub mod schedule;
 pub mod settings;
 pub mod trace;
 pub mod user;
+pub mod values;
 pub mod wire;
 pub mod world;
 

@@ -1,12 +1,11 @@
 //! What user code may do in one turn: submit, put, get, pass on, create and call actors, cancel, kill, let go.
 
-use crate::body::{Body, Turn, Wanted};
+use crate::body::{Body, Turn};
 use crate::ghost::{ObjectNote, TaskNote, token_of};
-use crate::memory::{BIG, Content, EXTENT};
+use crate::memory::Content;
 use crate::process::{Held, HeldActor};
 use crate::world::World;
-use iosdk_runtime_core::{Draft, Input, NewValue, Target};
-use iosdk_types::message::peer::Place;
+use iosdk_runtime_core::{Draft, Input, Target};
 use iosdk_types::message::{ProcessToRaylet, Query};
 use iosdk_types::spec::{ActorSpec, ClassSpec};
 use iosdk_types::{ActorId, Address, Amount, Key, ResourceSet};
@@ -43,6 +42,7 @@ impl World {
             820..835 => self.carry_reference(at, body),
             835..850 if body.is_driver() => self.ask(at, body),
             850..870 => self.keep_twice(at, body),
+            870..920 if nests => self.hand_on(at, body),
             _ => {
                 let most = user.body.0;
                 Turn::Sleeps(if body.random.chance(100) {
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    fn depth_of(&self, body: &Body) -> u32 {
+    pub fn depth_of(&self, body: &Body) -> u32 {
         body.running.map_or(0, |running| running.depth + 1)
     }
 
@@ -68,7 +68,8 @@ impl World {
             let retries = [3, 3, 0, 1, -1][body.random.index(5)];
             let submission =
                 Submission { target: Target::Task { class }, returns, retries, method: None, may_wait: odd };
-            self.submit(at, body, submission, !burst);
+            let arguments = if burst { Arguments::default() } else { self.pick_arguments(at, body) };
+            self.submit(at, body, submission, arguments);
             if self.violation.is_some() {
                 return Turn::Over;
             }
@@ -114,12 +115,7 @@ impl World {
         (deps, contains, actors)
     }
 
-    fn submit(&mut self, at: Address, body: &mut Body, submission: Submission, with_references: bool) {
-        let (deps, contains, actors) = if with_references {
-            self.pick_arguments(at, body)
-        } else {
-            (SmallVec::new(), SmallVec::new(), Vec::new())
-        };
+    fn submit(&mut self, at: Address, body: &mut Body, submission: Submission, (deps, contains, actors): Arguments) {
         let seed = body.random.draw();
         let Some(process) = self.processes.get_mut(&at) else { return };
         let args = process.payloads.insert(Content::Args { seed, actors });
@@ -165,6 +161,7 @@ impl World {
                 task: Some(id),
                 token,
                 root,
+                depth: self.depth_of(body),
                 maker: body.id,
                 may_wait,
                 smuggled: false,
@@ -175,115 +172,6 @@ impl World {
         if creates.is_none() {
             body.held.extend(returns.into_iter().map(|object| Held { object }));
         }
-    }
-
-    fn value_size(&self, body: &mut Body) -> u64 {
-        if body.random.chance(self.settings.user.big) { body.random.between(70_000, 3 * EXTENT) } else { 1 }
-    }
-
-    fn put(&mut self, at: Address, body: &mut Body) -> Turn {
-        let bytes = self.value_size(body);
-        self.put_with_room(at, body, bytes, true)
-    }
-
-    /// Stores a value: inline when small, else in an extent of its own process, which may have to be asked for first.
-    pub fn put_with_room(&mut self, at: Address, body: &mut Body, bytes: u64, granted: bool) -> Turn {
-        let asked = body.wanted.take().is_some();
-        if !granted {
-            // The store is full: the put raises, the program goes on.
-            return Turn::Again;
-        }
-        let token = body.random.draw();
-        let Some(value) = self.new_value(at, body, token, bytes, at, None) else {
-            if asked {
-                return self.no_room_after_all(at);
-            }
-            return self.want_room(at, body, bytes);
-        };
-        let stored_at = match value.place {
-            Place::Arena(extent) => Some(extent.offset),
-            Place::Inline(_) => None,
-        };
-        let answers = self.step_owner(at, Input::Put(value));
-        let Some(object) = answers.object else {
-            self.hold(crate::check::broken("OWN-1", format!("{at} put a value and got no reference")));
-            return Turn::Over;
-        };
-        let id = self
-            .processes
-            .get(&at)
-            .and_then(|process| process.owner.describe(object))
-            .map(|descriptor| descriptor.object);
-        if let Some(id) = id {
-            let note = ObjectNote {
-                owner: at,
-                task: None,
-                token,
-                root: body.root,
-                maker: body.id,
-                may_wait: false,
-                smuggled: false,
-                outcome: None,
-            };
-            self.ghost.objects.insert(id, note);
-            let stored = stored_at.and_then(|offset| self.nodes.get_mut(&at.node)?.arena.stored.get_mut(&offset));
-            if let Some(stored) = stored {
-                stored.object = Some(id);
-            }
-        }
-        body.held.push(Held { object });
-        Turn::Again
-    }
-
-    fn no_room_after_all(&mut self, at: Address) -> Turn {
-        self.hold(crate::check::broken("STORE-1", format!("{at} was granted room in which its value does not fit")));
-        Turn::Over
-    }
-
-    pub fn want_room(&mut self, at: Address, body: &mut Body, bytes: u64) -> Turn {
-        let Some(process) = self.processes.get_mut(&at) else { return Turn::Over };
-        process.next_request += 1;
-        let request = process.next_request;
-        let asked = if bytes >= BIG { bytes.div_ceil(EXTENT) * EXTENT } else { EXTENT };
-        body.wanted = Some(Wanted { request, bytes, answer: None });
-        self.tell_raylet(at, ProcessToRaylet::ExtentRequest { request, bytes: asked });
-        Turn::Waits
-    }
-
-    /// A value with some of the held references inside; None when the arena must give room first.
-    pub fn new_value(
-        &mut self,
-        at: Address,
-        body: &mut Body,
-        token: u64,
-        bytes: u64,
-        owner: Address,
-        object: Option<iosdk_types::ObjectId>,
-    ) -> Option<NewValue> {
-        let mut contains: SmallVec<[Key; 2]> = SmallVec::new();
-        let mut actors = Vec::new();
-        if body.random.chance(250) {
-            let pick = body.random.index(body.held.len());
-            contains.extend(body.held.get(pick).map(|held| held.object));
-        }
-        if body.random.chance(self.settings.user.actors) {
-            let pick = body.random.index(body.actors.len());
-            if let Some(actor) = body.actors.get(pick) {
-                actors.push((actor.id, contains.len()));
-                contains.push(actor.counting);
-            }
-        }
-        let content = Content::Value { token, actors };
-        let place = if bytes <= 65_536 {
-            Place::Inline(self.processes.get_mut(&at)?.payloads.insert(content))
-        } else {
-            let extent = self.nodes.get_mut(&at.node)?.arena.allocate(at, bytes, content)?;
-            if let Some(stored) = self.nodes.get_mut(&at.node)?.arena.stored.get_mut(&extent.offset) {
-                (stored.owner, stored.object) = (owner, object);
-            }
-            Place::Arena(extent)
-        };
-        Some(NewValue { place, is_error: false, contains })
     }
 
     fn get_something(&mut self, at: Address, body: &mut Body) -> Turn {
@@ -328,6 +216,27 @@ impl World {
         }
         let force = body.random.chance(200);
         self.step_owner(at, Input::Cancel { object: held.object, force });
+        Turn::Again
+    }
+
+    /// A reference goes along with a call and is dropped here at once: from now on others must keep the object alive.
+    fn hand_on(&mut self, at: Address, body: &mut Body) -> Turn {
+        if body.held.is_empty() {
+            return Turn::Again;
+        }
+        let pick = body.random.index(body.held.len());
+        let held = body.held.swap_remove(pick);
+        let arguments = (SmallVec::new(), SmallVec::from_slice(&[held.object]), Vec::new());
+        let pick = body.random.index(body.actors.len());
+        match body.actors.get(pick).copied() {
+            Some(actor) if body.random.chance(500) => self.call_actor(at, body, actor, arguments),
+            Some(_) | None => {
+                let (class, may_wait) = self.pick_class(at, body);
+                let target = Target::Task { class };
+                self.submit(at, body, Submission { target, returns: 1, retries: 3, method: None, may_wait }, arguments);
+            }
+        }
+        self.step_owner(at, Input::Release { object: held.object });
         Turn::Again
     }
 
@@ -385,16 +294,20 @@ impl World {
             }
             _ => {
                 for _ in 0..1 + body.random.below(5) {
-                    let number = self.checks.act_1.number(at, actor.id);
-                    let target = Target::Method { actor: actor.actor };
-                    let may_wait = !self.actor_starts_soon(actor.id);
-                    let submission =
-                        Submission { target, returns: 1, retries: 0, method: Some((actor.id, number)), may_wait };
-                    self.submit(at, body, submission, true);
+                    let arguments = self.pick_arguments(at, body);
+                    self.call_actor(at, body, actor, arguments);
                 }
             }
         }
         Turn::Again
+    }
+
+    fn call_actor(&mut self, at: Address, body: &mut Body, actor: HeldActor, arguments: Arguments) {
+        let number = self.checks.act_1.number(at, actor.id);
+        let target = Target::Method { actor: actor.actor };
+        let may_wait = !self.actor_starts_soon(actor.id);
+        let submission = Submission { target, returns: 1, retries: 0, method: Some((actor.id, number)), may_wait };
+        self.submit(at, body, submission, arguments);
     }
 
     /// False for actors that hold a scarce resource: they may wait for another's end.

@@ -1,14 +1,15 @@
 //! The shell of an owner machine: steps it, performs what it asks for, and moves messages between lanes and machines.
 
 use crate::check::broken;
-use crate::check::own_1::dropped_payload;
+use crate::check::own_1::{dropped_payload, got_failure};
 use crate::count;
 use crate::memory::{Content, READY, RETRACTED};
 use crate::process::Process;
+use crate::random::mix;
 use crate::schedule::{Event, Frame, How};
 use crate::wire;
 use crate::world::World;
-use iosdk_runtime_core::{Effect, Input, NO_ARGS};
+use iosdk_runtime_core::{Effect, Input, LocalError, NO_ARGS};
 use iosdk_types::message::peer::{Claim, PeerMessage};
 use iosdk_types::message::{ProcessToRaylet, RayletToProcess};
 use iosdk_types::{Address, Key, Machine, Span};
@@ -120,19 +121,26 @@ impl World {
                         self.hold(dropped_payload(at, &format!("{payload:?} is dropped twice")));
                     }
                 }
-                Effect::MakeError { objects, error } => {
-                    let now = self.now;
-                    let Some(process) = self.processes.get_mut(&at) else { return };
-                    let mut effects = Vec::new();
-                    for object in objects {
-                        let payload = process.payloads.insert(Content::Local { error: error.clone() });
-                        process.owner.resolve_error(now, object, payload, &mut effects);
-                    }
-                    follow.effects.extend(effects);
-                }
+                Effect::MakeError { objects, error } => self.make_error(at, &objects, &error, follow),
                 Effect::FreeLocal(extent) => self.free_local(at, extent),
                 // Its extent goes back as a whole, when the machine says `Unclaim`.
                 Effect::FreeOrphan(_) => {}
+            }
+        }
+    }
+
+    /// An error in the machine's own words must have a reason at once, whether or not anybody ever looks at it.
+    fn make_error(&mut self, at: Address, objects: &[Key], error: &LocalError, follow: &mut Follow) {
+        for object in objects.iter().copied() {
+            let Some(process) = self.processes.get_mut(&at) else { return };
+            let descriptor = process.owner.describe(object);
+            let payload = process.payloads.insert(Content::Local { error: error.clone() });
+            let mut effects = Vec::new();
+            process.owner.resolve_error(self.now, object, payload, &mut effects);
+            follow.effects.extend(effects);
+            if let Some(descriptor) = descriptor {
+                let verdict = got_failure(&self.ghost, descriptor.object, error);
+                self.hold(verdict);
             }
         }
     }
@@ -160,6 +168,14 @@ impl World {
         self.send(at, to, PeerMessage::Call(call));
     }
 
+    /// The longest that a message takes in this lane.
+    fn slowest(&self, from: Address, to: Address) -> Span {
+        let (often, times) = self.settings.slow_lanes;
+        let ends = u64::from(from.node) << 48 | u64::from(from.process) << 24 | u64::from(to.process);
+        let is_slow = mix(self.settings.seed ^ mix(ends)) % 1000 < often;
+        Span(self.settings.lane.0 * if is_slow { times } else { 1 })
+    }
+
     fn send(&mut self, at: Address, to: Address, mut message: PeerMessage) {
         self.counts.add(count::peer::of(&message));
         let Some(process) = self.processes.get_mut(&at) else { return };
@@ -184,7 +200,8 @@ impl World {
                 }
             }
         };
-        let delay = self.delay(self.settings.lane);
+        let slowest = self.slowest(at, to);
+        let delay = self.delay(slowest);
         let lane = self.lanes.entry((at, to)).or_default();
         let visible = lane.fifo.arrival(self.now, delay);
         lane.queue.push_back(Frame { visible, message, contents });

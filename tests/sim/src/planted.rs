@@ -31,10 +31,7 @@ mod kinds {
 
     impl Planted {
         pub fn all() -> Vec<Self> {
-            // `DropLoanOnForward` needs one exact order of four messages, which few seeds meet: the directed test in
-            // `runtime/core/tests/borrowing.rs` makes it instead.
-            let met = OwnerBug::ALL.iter().copied().filter(|bug| *bug != OwnerBug::DropLoanOnForward);
-            let owner = met.map(Self::Owner);
+            let owner = OwnerBug::ALL.iter().copied().map(Self::Owner);
             let raylet = RAYLET.iter().copied().map(Self::Raylet);
             owner.chain(raylet).chain(GCS.iter().copied().map(Self::Gcs)).collect()
         }

@@ -12,6 +12,8 @@ pub struct Settings {
     /// The longest a message takes on a socket, on a lane, and between daemons.
     pub socket: Span,
     pub lane: Span,
+    /// Some lanes, so many per mille, take so many times as long as the others, always.
+    pub slow_lanes: (u64, u64),
     pub gcs: Span,
     pub arena_limit: u64,
     pub workers_ahead: u32,
@@ -66,6 +68,7 @@ impl Settings {
             cpus: 1 + random.below(4) as u32,
             socket: Span::from_micros(20 + random.below(400)),
             lane: Span::from_micros(1 + random.below(longest_lane)),
+            slow_lanes: (0, 1),
             gcs: Span::from_micros(50 + random.below(5000)),
             arena_limit: (2 << 20) * (4 + random.below(28)),
             workers_ahead: random.below(3) as u32,
@@ -77,12 +80,15 @@ impl Settings {
                 actors: if random.chance(600) { 40 + random.below(200) } else { 0 },
                 objects: random.below(400),
                 nested: if chain { 700 } else { random.below(300) },
-                cancels: if random.chance(400) { 40 + random.below(80) } else { 0 },
+                cancels: if random.chance(600) { 40 + random.below(80) } else { 0 },
                 errors: if random.chance(500) { random.below(150) } else { 0 },
                 big: random.below(300),
             },
             faults: Faults::swarm(&mut random),
         };
+        if random.chance(600) {
+            settings.slow_lanes = (random.between(50, 500), random.between(2, 60));
+        }
         if seed % 5 == 3 {
             // Surely in some of few seeds: a node that ends while the others still place actors on it.
             settings.faults.driver_killed = 1;

@@ -305,7 +305,8 @@ impl World {
             }
             self.step_owner(at, Input::Release { object });
         }
-        for held in std::mem::take(&mut body.held) {
+        let gone = std::mem::take(&mut body.held).into_iter().chain(std::mem::take(&mut body.given_away));
+        for held in gone {
             self.step_owner(at, Input::Release { object: held.object });
         }
         for actor in std::mem::take(&mut body.actors) {

@@ -117,10 +117,15 @@ impl Producer {
         self.waiting_bytes
     }
 
+    /// The ring takes more than the lane's first page.
+    pub fn is_grown(&self) -> bool {
+        self.ring.level > 0
+    }
+
     /// For a lane that was idle for long: back to the ring within its first page, if it is empty now. The consumer gives
     /// the memory back when it takes the switch. True: ring the doorbell.
     pub fn shrink(&mut self) -> bool {
-        let idle = self.switching.is_none() && self.waiting.is_empty() && self.ring.level > 0;
+        let idle = self.switching.is_none() && self.waiting.is_empty() && self.is_grown();
         if !idle || !self.drained() {
             return false;
         }

@@ -4,7 +4,8 @@
 use crate::check::{Verdict, broken};
 use crate::ghost::{Ghost, Outcome, raised_by};
 use iosdk_runtime_core::LocalError;
-use iosdk_types::{ObjectId, TaskId};
+use iosdk_types::message::ActorDeath;
+use iosdk_types::{ActorId, ObjectId, TaskId};
 
 const NAME: &str = "OWN-1";
 
@@ -33,7 +34,7 @@ pub fn got_failure(ghost: &Ghost, object: ObjectId, error: &LocalError) -> Verdi
             attempts.iter().all(|attempt| ghost.dead.values().any(|(death, _)| death.pid == attempt.death.pid))
                 || !ghost.poisoned.is_empty()
         }
-        LocalError::ActorDied { actor, .. } => actor_may_be_dead(ghost, &object, actor),
+        LocalError::ActorDied { actor, cause } => actor_may_be_dead(ghost, &object, actor, cause),
         LocalError::Cancelled { task } => was_cancelled(ghost, task),
         LocalError::OwnerDied { owner, .. } => {
             ghost.is_gone(*owner) || ghost.poisoned.contains(owner) || is_remote(ghost, &object)
@@ -54,10 +55,23 @@ fn is_remote(ghost: &Ghost, object: &ObjectId) -> bool {
         .is_some_and(|note| ghost.objects.values().any(|other| other.owner.node != note.owner.node))
 }
 
-fn actor_may_be_dead(ghost: &Ghost, object: &ObjectId, actor: &iosdk_types::ActorId) -> bool {
+fn actor_may_be_dead(ghost: &Ghost, object: &ObjectId, actor: &ActorId, cause: &ActorDeath) -> bool {
     let creation = ghost.tasks.values().find(|task| task.creates == Some(*actor));
     let place_died = creation.is_some_and(|task| {
-        ghost.is_gone(task.owner) || task.started_on.iter().any(|on| ghost.is_gone(*on)) || task.started_on.is_empty()
+        let place_died = task.started_on.iter().any(|on| ghost.is_gone(*on));
+        // Its constructor never began: an argument failed, no worker could be had, or its process died before.
+        let for_want = match cause {
+            ActorDeath::InitFailed { .. } | ActorDeath::Infeasible { .. } => true,
+            ActorDeath::Process(death) => ghost.dead.values().any(|(dead, _)| dead.pid == death.pid),
+            ActorDeath::Killed
+            | ActorDeath::OutOfScope
+            | ActorDeath::OwnerDied { .. }
+            | ActorDeath::Exited
+            | ActorDeath::NodeDied { .. } => false,
+        };
+        // On another node its owner cannot reach it.
+        let for_want = for_want || ghost.nodes > 1;
+        ghost.is_gone(task.owner) || place_died || (for_want && task.started_on.is_empty())
     });
     ghost.killed_actors.contains(actor) || place_died || !ghost.poisoned.is_empty() || is_remote(ghost, object)
 }
