@@ -33,9 +33,12 @@ pub(crate) async fn guard(State(door): State<Door>, request: Request, next: Next
         Ok(()) => next.run(request).await,
         Err(refusal) => {
             let mut response = refusal.into_response();
+            let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
             let headers = response.headers_mut();
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            if unauthorized {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
             response
         }
     }

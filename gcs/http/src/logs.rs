@@ -17,10 +17,13 @@ use futures_util::StreamExt;
 use futures_util::stream::{iter, once};
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Ray's client holds the whole answer in memory: it gets no more than so many bytes, the last ones.
 const WHOLE_MAX: u64 = 64 << 20;
+/// For a WebSocket's peer to answer a close.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Of what a WebSocket's peer sends. It has nothing to say.
 const INCOMING_MAX: usize = 4 << 10;
 
@@ -169,8 +172,8 @@ async fn speak<H: Head>(
         let said = match piece {
             Ok(Some(piece)) => text.push(&piece),
             Ok(None) => break (text.finish(), close_code::NORMAL, String::new()),
-            // A reason has at most 123 bytes.
-            Err(error) => break (text.finish(), close_code::ERROR, error.message().chars().take(40).collect()),
+            // A reason has at most 123 bytes, and a character up to four.
+            Err(error) => break (text.finish(), close_code::ERROR, error.message().chars().take(30).collect()),
         };
         let sent = tokio::select! {
             sent = socket.send(Message::Text(said.into())) => sent,
@@ -188,8 +191,6 @@ async fn speak<H: Head>(
     // The peer answers with its own close; dropped before that, the connection would break instead of ending.
     let _whatever_it_says = tokio::time::timeout(FAREWELL, socket.recv()).await;
 }
-
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -98,6 +98,25 @@ async fn no_more_connections_than_allowed_are_served() {
 }
 
 #[tokio::test]
+async fn a_websocket_counts_until_it_closes() {
+    let server = start(Limits { connections: 1, ..Limits::default() });
+    let body = r#"{"entrypoint":"true","submission_id":"j"}"#;
+    let mut stream = server.connect().await;
+    let head =
+        format!("POST /api/jobs/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all((head + body).as_bytes()).await.unwrap();
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200"));
+    let address = "ws://x/api/jobs/j/logs/tail";
+    let socket = tokio_tungstenite::client_async(address, server.connect().await).await.unwrap().0;
+    let mut second = server.connect().await;
+    second.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(200), second.read(&mut [0; 1])).await;
+    assert!(early.is_err(), "a second connection was served beside the WebSocket");
+    drop(socket);
+    assert!(rest(&mut second).await.ends_with("ok"));
+}
+
+#[tokio::test]
 async fn dropping_the_server_ends_its_connections() {
     let server = start(Limits::default());
     let mut stream = server.connect().await;

@@ -21,6 +21,8 @@ pub struct Token {
 impl Token {
     /// Reads the token that `file` holds. Only its owner may have access to the file, and that owner is this user.
     pub fn from_file(file: &Path) -> io::Result<Self> {
+        // The refusal of a request names it, to people who are in other directories.
+        let file = &std::path::absolute(file)?;
         let said = |what: String| io::Error::other(format!("the token file {} {what}", file.display()));
         let about = std::fs::metadata(file).map_err(|error| said(format!("cannot be looked at: {error}")))?;
         if about.mode() & 0o077 != 0 || about.uid() != rustix::process::getuid().as_raw() {
@@ -39,7 +41,7 @@ impl Token {
                 value.len()
             )));
         }
-        Ok(Self { value: value.into(), file: file.into() })
+        Ok(Self { value: value.into(), file: file.as_path().into() })
     }
 
     /// Takes the same time wherever they differ.
