@@ -47,11 +47,8 @@ async fn the_token_opens_and_nothing_else_does() {
 async fn who_is_refused_learns_what_to_do_and_nothing_about_routes() {
     let server = Server::start().await;
     let first = server.ask(bare(Method::GET, "/api/jobs/", "")).await;
-    first.fails(
-        401,
-        &["scratch-token-file", "iosdk status", "Authorization: Bearer"]
-            .map(|word| if word == "scratch-token-file" { server.scratch.path().to_str().unwrap() } else { word }),
-    );
+    let file = server.scratch.path().join("token");
+    first.fails(401, &[file.to_str().unwrap(), "iosdk status", "Authorization: Bearer"]);
     assert_eq!(first.headers["www-authenticate"], "Bearer");
     assert_eq!(first.headers["connection"], "close");
     for (method, path) in [

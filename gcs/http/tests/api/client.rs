@@ -121,7 +121,11 @@ pub(crate) fn bare(method: Method, path: &str, body: impl Into<Bytes>) -> Reques
 }
 
 pub(crate) async fn read(response: Response<Incoming>) -> Reply {
-    let (parts, body) = response.into_parts();
-    let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("the body in time").unwrap().to_bytes();
-    Reply { status: parts.status.as_u16(), headers: parts.headers, body }
+    let (parts, mut rest) = response.into_parts();
+    let mut body = Vec::new();
+    // It is progress that must not stop: large bodies take what they take.
+    while let Some(frame) = tokio::time::timeout(PATIENCE, rest.frame()).await.expect("more of the body in time") {
+        body.extend_from_slice(&frame.unwrap().into_data().unwrap());
+    }
+    Reply { status: parts.status.as_u16(), headers: parts.headers, body: body.into() }
 }

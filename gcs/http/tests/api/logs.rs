@@ -39,24 +39,6 @@ async fn the_whole_log_is_json_text() {
 }
 
 #[tokio::test]
-async fn of_a_huge_log_the_end_is_kept_and_that_is_said() {
-    let server = with_job(b"").await;
-    append(&server, &vec![b'x'; 12_345]);
-    append(&server, &vec![b'y'; (64 << 20) - 4]);
-    append(&server, b"end\n");
-    let reply = server.get("/api/jobs/j/logs").await;
-    let logs = reply.json()["logs"].as_str().unwrap().to_owned();
-    assert!(
-        logs.starts_with(
-            "[iosdk: the first 12345 bytes of this log are left out here; /api/jobs/j/logs/raw has them]\n"
-        )
-    );
-    assert!(logs.ends_with("yend\n"));
-    assert_eq!(logs.len() - logs.find('\n').unwrap() - 1, 64 << 20);
-    assert!(!logs.contains("xy"));
-}
-
-#[tokio::test]
 async fn raw_bytes_come_whole_and_in_ranges() {
     let server = with_job(&(0..200_000).map(|n| n as u8).collect::<Vec<u8>>()).await;
     let log = std::fs::read(server.head.log("j")).unwrap();
