@@ -1,7 +1,7 @@
 //! Everything the raylet machine can ask of its node.
 
-use iosdk_types::Address;
-use iosdk_types::message::{RayletToGcs, RayletToProcess};
+use iosdk_types::message::{Attach, RayletToGcs, RayletToProcess};
+use iosdk_types::{Address, JobId};
 
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -15,6 +15,18 @@ pub enum Effect {
     /// Make a mailbox, a control connection and output pipes, and have the fork server fork a worker on them.
     ForkWorker {
         process: Address,
+        job: JobId,
+    },
+    /// A driver was accepted: workers of its job are forked from now on, and what they print goes to it. `attach` is how they
+    /// are to run; none: as the cluster was started.
+    OpenJob {
+        job: JobId,
+        driver: Address,
+        attach: Option<Attach>,
+    },
+    /// The driver is gone, and its workers are told to end.
+    CloseJob {
+        job: JobId,
     },
     /// Make a mailbox for the driver that just connected and serve it under this address.
     AdmitDriver {

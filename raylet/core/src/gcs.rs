@@ -54,12 +54,8 @@ impl Raylet {
         };
         let (node, epoch) = (self.config.node, self.config.epoch);
         out.push(Effect::ToGcs(RayletToGcs::Join { version: VERSION, node, epoch, record }));
-        for (number, process) in &self.processes.live {
-            if let (Some(namespace), None) = (&process.driver, process.job) {
-                let process = self.address(*number);
-                out.push(Effect::ToGcs(RayletToGcs::DriverJoined { process, namespace: namespace.clone() }));
-            }
-        }
+        // A GCS that was restarted is told the jobs that it gave out before.
+        out.extend(self.processes.live.keys().filter_map(|number| self.driver_joined(*number)).map(Effect::ToGcs));
         let creating = self.actors.creating.values().cloned();
         out.extend(creating.map(|spec| Effect::ToGcs(RayletToGcs::CreateActor { spec })));
         for (actor, process) in self.actors.running() {

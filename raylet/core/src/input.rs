@@ -5,10 +5,11 @@ use iosdk_types::{Address, Death};
 
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A driver's connection was accepted (its pid known from the kernel). Answered with `Effect::Admit`.
+    /// A driver's connection was accepted (its pid known from the kernel). Answered with `Effect::AdmitDriver` at once.
     DriverConnected {
         pid: i32,
-        namespace: String,
+        /// Of the driver that started the cluster; others say theirs in their hello.
+        namespace: Option<String>,
     },
     /// The fork server made this process; its hello comes on its own connection.
     WorkerForked {

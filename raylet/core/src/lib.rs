@@ -76,7 +76,7 @@ impl Raylet {
         let is_live = |number| self.processes.live.contains_key(&number);
         self.capacity.check()?;
         self.leases.check()?;
-        self.pool.check(phase)?;
+        self.pool.check(|number| self.processes.live.get(&number).map(|process| (process.phase, process.job)))?;
         self.lanes.check(is_live)?;
         self.deaths.check(is_live)?;
         self.actors.check(phase)?;
@@ -114,8 +114,8 @@ impl Raylet {
 
     fn process_says(&mut self, now: Time, from: Address, message: ProcessToRaylet, out: &mut Vec<Effect>) {
         let Some(number) = self.live(from) else { return };
-        if let ProcessToRaylet::Hello { version, pid } = message {
-            return self.hello(now, number, version, pid, out);
+        if let ProcessToRaylet::Hello { version, pid, attach } = message {
+            return self.hello(now, number, (version, pid), attach, out);
         }
         let Some(phase) = self.processes.phase(number).filter(|phase| *phase != Phase::Starting) else { return };
         match message {
@@ -150,7 +150,7 @@ impl Raylet {
             ProcessToRaylet::ExtentReturn { offset } => self.extent_return(now, number, offset, out),
             ProcessToRaylet::Query { request, query } => self.query(number, request, &query, out),
             ProcessToRaylet::Shutdown => {
-                if phase == Phase::Driver {
+                if phase == Phase::Driver && self.config.ends_with_driver {
                     self.shut_down(out);
                 }
             }
@@ -191,7 +191,7 @@ impl Machine for Raylet {
         let mut earliest =
             [self.deaths.deadline(), self.arena.deadline(), self.gcs.deadline()].into_iter().flatten().min();
         if !self.shutting_down {
-            let scheduling = self.grant_deadline().into_iter().chain(self.pool.deadline(self.keep_idle()));
+            let scheduling = self.grant_deadline().into_iter().chain(self.pool_deadline());
             earliest = earliest.into_iter().chain(scheduling).min();
         }
         earliest
