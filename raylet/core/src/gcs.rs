@@ -2,7 +2,7 @@
 
 use crate::{Effect, Raylet};
 use iosdk_types::message::{GcsToRaylet, NodeRecord, Query, RayletToGcs, RayletToProcess, VERSION};
-use iosdk_types::{ActorId, Address, Amount, Map, Set, Span, Time};
+use iosdk_types::{ActorId, Address, Amount, JobCause, JobReport, Map, Set, Span, Time};
 
 /// The cluster hears of changes this long after them, in one word for all of them.
 const REPORT: Span = Span::from_millis(100);
@@ -57,7 +57,8 @@ impl Raylet {
         for (number, process) in &self.processes.live {
             if let (Some(namespace), None) = (&process.driver, process.job) {
                 let process = self.address(*number);
-                out.push(Effect::ToGcs(RayletToGcs::DriverJoined { process, namespace: namespace.clone() }));
+                let namespace = namespace.clone();
+                out.push(Effect::ToGcs(RayletToGcs::DriverJoined { process, namespace, job: None, submission: None }));
             }
         }
         let creating = self.actors.creating.values().cloned();
@@ -150,6 +151,13 @@ impl Raylet {
                     self.say(number, RayletToProcess::Answer { request, answer }, out);
                 }
             }
+            GcsToRaylet::StartJob { number, .. } => {
+                let why = "the raylet of this node runs no submitted jobs".to_owned();
+                let report = JobReport::unseen(JobCause::CannotStart(why), 0, 0);
+                self.tell_gcs(RayletToGcs::JobEnded { number, report }, out);
+            }
+            // No job runs here, and no account is kept: nothing to stop or to forget.
+            GcsToRaylet::StopJob { .. } | GcsToRaylet::JobNoted { .. } | GcsToRaylet::UsageNoted { .. } => {}
         }
     }
 

@@ -88,7 +88,7 @@ impl Raylet {
         let number = self.processes.add(Some(namespace.clone()), Some(pid));
         let process = self.address(number);
         out.push(Effect::AdmitDriver { process });
-        self.tell_gcs(RayletToGcs::DriverJoined { process, namespace }, out);
+        self.tell_gcs(RayletToGcs::DriverJoined { process, namespace, job: None, submission: None }, out);
         self.pool.open = true;
     }
 
