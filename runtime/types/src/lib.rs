@@ -14,6 +14,7 @@ pub mod slab;
 pub mod spec;
 pub mod submission;
 pub mod time;
+pub mod usage;
 
 pub use address::{Address, RefDescriptor};
 pub use death::{Attempt, Death, Exit};
@@ -25,3 +26,4 @@ pub use resources::{Amount, ResourceSet};
 pub use slab::{Key, Slab};
 pub use submission::{JobCause, JobReport, JobSpec};
 pub use time::{Span, Time};
+pub use usage::{UsageObject, UsageRecord};

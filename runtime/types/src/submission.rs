@@ -23,7 +23,7 @@ pub struct JobSpec {
 pub struct JobReport {
     pub exit: Exit,
     pub cause: JobCause,
-    /// Wall clock, milliseconds since 1970.
+    /// Wall clock, milliseconds since 1970. 0: it never started.
     pub started_ms: u64,
     pub ended_ms: u64,
     /// Processor time of the entrypoint and everything it started that it waited for.
@@ -43,4 +43,13 @@ pub enum JobCause {
     SupervisorDied,
     /// Before the entrypoint began: which step, and why.
     CannotStart(String),
+    /// Its node was lost and did not come back in time. Only the GCS says so.
+    NodeLost,
+}
+
+impl JobReport {
+    /// For who has seen no more of it than that it is over.
+    pub fn unseen(cause: JobCause, started_ms: u64, ended_ms: u64) -> Self {
+        Self { exit: Exit::Unknown, cause, started_ms, ended_ms, cpu_ns: 0, log_bytes: 0, log_dropped: 0 }
+    }
 }

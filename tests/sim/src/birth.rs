@@ -14,7 +14,7 @@ use iosdk_types::{Amount, Map, NodeId, ResourceSet, Set, Span, Time};
 
 impl World {
     pub fn new(settings: Settings, planted: Option<Planted>, trace: Trace) -> Self {
-        let gcs = Gcs::new(iosdk_gcs_core::Config { infeasible_waits: settings.infeasible_waits });
+        let gcs = Gcs::new(iosdk_gcs_core::Config { infeasible_waits: settings.infeasible_waits, slots: 0 });
         let mut world = Self {
             random: Random::new(settings.seed ^ 0x5eed),
             ghost: Ghost { nodes: settings.nodes, ..Ghost::default() },

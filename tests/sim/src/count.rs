@@ -142,15 +142,32 @@ kinds!(
         Nodes,
         ClusterResources,
         AvailableResources,
+        ActorLives,
+        JobStarted,
+        JobEnded,
+        JobsHere,
+        Usage,
     ]
 );
 kinds!(
     from_gcs,
     iosdk_types::message::GcsToRaylet as Kind,
-    [Joined, DriverAccepted, StartActor, StopActor, ActorAlive, ActorDead, Answer,]
+    [
+        Joined,
+        DriverAccepted,
+        StartActor,
+        StopActor,
+        ActorAlive,
+        ActorDead,
+        Answer,
+        StartJob,
+        StopJob,
+        JobNoted,
+        UsageNoted,
+    ]
 );
-kinds!(gcs_input, iosdk_gcs_core::Input as Kind, [FromRaylet, NodeLost]);
-kinds!(gcs_effect, iosdk_gcs_core::Effect as Kind, [ToRaylet]);
+kinds!(gcs_input, iosdk_gcs_core::Input as Kind, [FromRaylet, NodeLost, Api, Clock]);
+kinds!(gcs_effect, iosdk_gcs_core::Effect as Kind, [ToRaylet, Append, Reply, StartJob]);
 
 /// Kinds of trouble the world makes, beside its delays.
 pub const FAULTS: &[&str] = &[
@@ -166,8 +183,24 @@ pub const FAULTS: &[&str] = &[
     "fault::late duplicate view",
 ];
 
-/// Made by the shells of the product and not by any machine of the world, so no seed can produce them here.
-const NEVER_HERE: &[&str] = &["to_process::Log"];
+/// Made by the shells of the product and not by any machine of the world, so no seed can produce them here; and all that has
+/// to do with submitted jobs, accounts and restarts of the GCS, which no seed of this world makes.
+const NEVER_HERE: &[&str] = &[
+    "to_process::Log",
+    "to_gcs::ActorLives",
+    "to_gcs::JobStarted",
+    "to_gcs::JobEnded",
+    "to_gcs::JobsHere",
+    "to_gcs::Usage",
+    "from_gcs::StartJob",
+    "from_gcs::StopJob",
+    "from_gcs::JobNoted",
+    "from_gcs::UsageNoted",
+    "gcs_input::Api",
+    "gcs_input::Clock",
+    "gcs_effect::Reply",
+    "gcs_effect::StartJob",
+];
 
 #[derive(Clone, Default)]
 pub struct Counts(Map<&'static str, u64>);
