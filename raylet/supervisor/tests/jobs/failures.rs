@@ -1,0 +1,160 @@
+//! Kills at every stage: of the daemon, of the nursery, of the supervisor.
+
+use crate::daemon::{Daemon, await_readable};
+use crate::place::Place;
+use iosdk_supervisor::{State, stop, watch};
+use iosdk_types::{Exit, JobCause};
+use rustix::process::Signal;
+use std::io::ErrorKind;
+
+pub(crate) fn the_daemon_is_killed() {
+    let place = Place::with("echo before; echo > ../ready; read x < ../go; echo after; exit 5");
+    let (mut ready, mut go) = (place.fifo("ready"), place.fifo("go"));
+    let mut daemon = Daemon::start();
+    let nursery = daemon.nursery();
+    daemon.spawn(&place.dir);
+    ready.line();
+    daemon.kill();
+    nursery.await_end();
+
+    // What the next daemon finds.
+    let State::Running { pid: Some(_), started_ms: Some(started_ms) } = place.look() else { panic!() };
+    let supervisor = watch(&place.dir).unwrap().unwrap();
+    let mut next = Daemon::start();
+    assert!(next.try_spawn(&place.dir).starts_with("ResourceBusy: "));
+    go.write_line();
+    await_readable(&supervisor);
+    let report = place.report();
+    assert_eq!((report.exit, report.cause, report.started_ms), (Exit::Code(5), JobCause::Own, started_ms));
+    assert_eq!(place.text("output.log"), "before\nafter\n");
+    assert!(watch(&place.dir).unwrap().is_none());
+    assert!(next.try_spawn(&place.dir).starts_with("AlreadyExists: "));
+    next.end();
+}
+
+pub(crate) fn the_supervisor_is_killed() {
+    let place = Place::with(
+        "echo text; (setsid sh -c 'echo $$ > ../pid; exec sleep 1000' &); sleep 1000 & echo $$ > ../pid; wait",
+    );
+    let mut pid = place.fifo("pid");
+    let mut daemon = Daemon::start();
+    daemon.spawn(&place.dir);
+    let processes = [pid.process(), pid.process()];
+    // Both tell of their own, and neither waits for the supervisor to have written this down.
+    place.until(|dir| {
+        dir.join("started.json").exists() && dir.join("output.log").metadata().is_ok_and(|file| file.len() == 5)
+    });
+    place.supervisor().signal(Signal::KILL);
+    daemon.wait(&place.dir);
+    let report = place.report();
+    assert_eq!((report.exit, &report.cause), (Exit::Unknown, &JobCause::SupervisorDied));
+    assert!(report.started_ms > 0 && report.started_ms <= report.ended_ms);
+    assert_eq!(report.log_bytes, 5);
+    assert!(processes.iter().all(|process| process.has_ended()));
+    assert_eq!(place.report(), report, "it is said once");
+    assert!(!stop(&place.dir, false).unwrap());
+    assert!(watch(&place.dir).unwrap().is_none());
+    assert!(daemon.try_spawn(&place.dir).starts_with("AlreadyExists: "));
+    daemon.end();
+}
+
+pub(crate) fn the_supervisor_is_killed_before_the_start() {
+    let place = Place::with_endless_start();
+    let mut daemon = Daemon::start();
+    daemon.spawn(&place.dir);
+    place.until(|dir| dir.join("work").exists());
+    assert!(matches!(place.look(), State::Running { pid: Some(_), started_ms: None }));
+    place.supervisor().signal(Signal::KILL);
+    daemon.wait(&place.dir);
+    let report = place.report();
+    assert_eq!((report.exit, report.cause, report.started_ms), (Exit::Unknown, JobCause::SupervisorDied, 0));
+    daemon.end();
+}
+
+/// Asked for, and not forked yet.
+fn between(place: &Place) -> Daemon {
+    let mut daemon = Daemon::start();
+    daemon.nursery().signal(Signal::STOP);
+    daemon.spawn(&place.dir);
+    assert_eq!(place.look(), State::Running { pid: None, started_ms: None });
+    assert_eq!(watch(&place.dir).unwrap_err().kind(), ErrorKind::WouldBlock);
+    daemon
+}
+
+pub(crate) fn the_nursery_is_killed_before_it_forks() {
+    let place = Place::with("exit 2");
+    let mut daemon = between(&place);
+    daemon.nursery().signal(Signal::KILL);
+    daemon.wait(&place.dir);
+    assert_eq!(place.look(), State::NotStarted);
+    assert!(watch(&place.dir).unwrap().is_none());
+    assert!(daemon.try_spawn(&place.dir).starts_with("BrokenPipe: "));
+    daemon.end();
+    let mut next = Daemon::start();
+    next.spawn(&place.dir);
+    next.wait(&place.dir);
+    assert_eq!(place.report().exit, Exit::Code(2));
+    next.end();
+}
+
+pub(crate) fn the_daemon_is_killed_before_the_nursery_forks() {
+    let place = Place::with("exit 2");
+    let daemon = between(&place);
+    let nursery = daemon.nursery();
+    daemon.kill();
+    assert_eq!(place.look(), State::Running { pid: None, started_ms: None });
+    nursery.signal(Signal::CONT);
+    place.until(|dir| dir.join("report.json").exists());
+    assert_eq!(place.report().exit, Exit::Code(2));
+}
+
+pub(crate) fn stopped_before_the_nursery_forks() {
+    let place = Place::with("exit 2");
+    let mut daemon = between(&place);
+    assert!(stop(&place.dir, false).unwrap());
+    daemon.nursery().signal(Signal::CONT);
+    daemon.wait(&place.dir);
+    let report = place.report();
+    assert_eq!((report.exit, report.cause, report.started_ms), (Exit::Unknown, JobCause::Stopped, 0));
+    assert!(!place.path("work").exists());
+    daemon.end();
+}
+
+pub(crate) fn stopped_before_the_start() {
+    let place = Place::with_endless_start();
+    let mut daemon = Daemon::start();
+    daemon.spawn(&place.dir);
+    place.until(|dir| dir.join("work").exists());
+    assert!(stop(&place.dir, false).unwrap());
+    daemon.wait(&place.dir);
+    let report = place.report();
+    assert_eq!((report.exit, report.cause, report.started_ms), (Exit::Signal(15), JobCause::Stopped, 0));
+    daemon.end();
+}
+
+pub(crate) fn more_requests_than_fit() {
+    let mut daemon = Daemon::start();
+    daemon.nursery().signal(Signal::STOP);
+    let mut places = Vec::new();
+    let refused = loop {
+        let place = Place::with("exit 2");
+        match daemon.try_spawn(&place.dir) {
+            answer if answer == "spawned" => places.push(place),
+            answer => {
+                assert!(answer.starts_with("WouldBlock: "), "{answer}");
+                break place;
+            }
+        }
+    };
+    println!("    {} requests fit", places.len());
+    assert_eq!(refused.look(), State::NotStarted);
+    daemon.nursery().signal(Signal::CONT);
+    for place in &places {
+        daemon.wait(&place.dir);
+        assert_eq!(place.report().exit, Exit::Code(2));
+    }
+    daemon.spawn(&refused.dir);
+    daemon.wait(&refused.dir);
+    assert_eq!(refused.report().exit, Exit::Code(2));
+    daemon.end();
+}
