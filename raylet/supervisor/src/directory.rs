@@ -1,7 +1,7 @@
 //! A job's directory: its files, each written whole or not at all, and the lock that says whether its supervisor lives.
 
 use iosdk_types::{JobReport, JobSpec};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, fsync, mknodat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) const SPEC: &str = "spec.json";
 const LOCK: &str = "lock";
+const CLAIM: &str = "supervisor.json";
 const STOP: &str = "stop";
 pub(crate) const OUTPUT: &str = "output.log";
 pub(crate) const WORK: &str = "work";
@@ -30,8 +31,8 @@ pub(crate) struct Started {
     pub(crate) pid: i32,
 }
 
-/// What a supervisor writes into its lock, before anything else.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a supervisor writes down before it starts anything.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Claim {
     pub(crate) pid: i32,
     /// In the environment of all that it starts. No other supervisor ever has the same.
@@ -43,11 +44,6 @@ impl Claim {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { pid, mark: format!("{pid}.{}", since.as_nanos()) }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (pid, mark) = text.strip_suffix('\n')?.split_once(' ')?;
-        Some(Self { pid: pid.parse().ok()?, mark: mark.to_owned() })
     }
 }
 
@@ -108,26 +104,37 @@ impl JobDir {
         }
     }
 
-    /// Takes the lock for a supervisor to be started. None: somebody has it.
+    /// Takes the lock for a supervisor to be started. None: somebody has it. It is a named pipe, so that the holder's end can be
+    /// polled for from the very beginning; open for both, so that opening waits for nobody and the holder counts as a writer.
     pub(crate) fn take_lock(&self) -> io::Result<Option<OwnedFd>> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = openat(&self.0, LOCK, flags, PRIVATE).map_err(|error| said(error.into(), LOCK))?;
+        match mknodat(&self.0, LOCK, FileType::Fifo, PRIVATE, 0) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(said(error.into(), LOCK)),
+        }
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = openat(&self.0, LOCK, flags, Mode::empty()).map_err(|error| said(error.into(), LOCK))?;
         Ok(try_flock(&lock, FlockOperation::NonBlockingLockExclusive)?.then_some(lock))
     }
 
-    /// Whether a supervisor lives or is just being started. Those who look share their lock, so they never see each other.
-    pub(crate) fn is_locked(&self) -> io::Result<bool> {
-        match openat(&self.0, LOCK, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(lock) => Ok(!try_flock(&lock, FlockOperation::NonBlockingLockShared)?),
-            Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(said(error.into(), LOCK)),
-        }
+    /// Hangs up when the supervisor, which lives or is just being forked, is gone. By then the lock is free: the kernel unlocks
+    /// a file before it closes it. None: nobody has the lock. Those who look share theirs, so they never see each other.
+    pub(crate) fn holder(&self) -> io::Result<Option<OwnedFd>> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = match openat(&self.0, LOCK, flags, Mode::empty()) {
+            Ok(lock) => lock,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(said(error.into(), LOCK)),
+        };
+        Ok((!try_flock(&lock, FlockOperation::NonBlockingLockShared)?).then_some(lock))
     }
 
     /// None: no supervisor ever began.
     pub(crate) fn claim(&self) -> io::Result<Option<Claim>> {
-        let text = self.read(LOCK)?.unwrap_or_default();
-        Ok(Claim::parse(&String::from_utf8_lossy(&text)))
+        self.json(CLAIM)
+    }
+
+    pub(crate) fn write_claim(&self, claim: &Claim) -> io::Result<()> {
+        self.replace(CLAIM, &json_line(claim)?)
     }
 
     fn json<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
@@ -174,15 +181,6 @@ impl AsFd for JobDir {
     }
 }
 
-/// From here on the lock names its holder.
-pub(crate) fn write_claim(lock: &OwnedFd, claim: &Claim) -> io::Result<()> {
-    let text = format!("{} {}\n", claim.pid, claim.mark);
-    match rustix::io::pwrite(lock, text.as_bytes(), 0)? {
-        written if written == text.len() => Ok(()),
-        written => Err(io::Error::other(format!("{LOCK}: {written} of {} bytes were written", text.len()))),
-    }
-}
-
 fn try_flock(lock: &OwnedFd, operation: FlockOperation) -> io::Result<bool> {
     match rustix::fs::flock(lock, operation) {
         Ok(()) => Ok(true),
@@ -205,19 +203,4 @@ fn said(error: io::Error, name: &str) -> io::Error {
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_a_claim_is_none() {
-        let claim = Claim::own();
-        let text = format!("{} {}\n", claim.pid, claim.mark);
-        assert_eq!(Claim::parse(&text), Some(claim));
-        for end in 0..text.len() {
-            assert_eq!(Claim::parse(&text[..end]), None);
-        }
-    }
 }

@@ -4,7 +4,8 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `spec.json` | what to run, written before the supervisor is asked for |
-//! | `lock` | locked (flock) while the supervisor lives; its pid and its mark |
+//! | `lock` | a named pipe; open and locked (flock) while the supervisor lives or is just being forked |
+//! | `supervisor.json` | its pid, and the mark that all processes of the job carry; written before anything runs |
 //! | `stop` | an order to stop that came before there was a pid to send it to |
 //! | `output.log` | what the entrypoint printed, stdout and stderr in their order |
 //! | `work/` | the entrypoint's working directory |

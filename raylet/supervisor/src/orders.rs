@@ -44,10 +44,9 @@ pub fn stop(job_dir: &Path, force: bool) -> io::Result<bool> {
     stop_in(job_dir, force).map_err(|error| said(error, "stopping", job_dir))
 }
 
-/// Becomes readable when the supervisor is gone. None: there is none. An error of kind `WouldBlock`: it is being forked this
-/// very moment, ask again (who spawned it has a descriptor already).
+/// A descriptor to poll: it hangs up (POLLHUP) when the supervisor is gone, and from `spawn` on. Then `look`. None: gone already.
 pub fn watch(job_dir: &Path) -> io::Result<Option<OwnedFd>> {
-    watch_in(job_dir).map_err(|error| said(error, "watching", job_dir))
+    JobDir::open(job_dir).and_then(|dir| dir.holder()).map_err(|error| said(error, "watching", job_dir))
 }
 
 fn look_into(job_dir: &Path) -> io::Result<State> {
@@ -56,7 +55,7 @@ fn look_into(job_dir: &Path) -> io::Result<State> {
         return Ok(State::Ended(report));
     }
     let started_ms = dir.started()?.map(|started| started.started_ms);
-    if dir.is_locked()? {
+    if dir.holder()?.is_some() {
         return Ok(State::Running { pid: dir.claim()?.map(|claim| claim.pid), started_ms });
     }
     // It may have ended since the first look.
@@ -81,14 +80,14 @@ fn look_into(job_dir: &Path) -> io::Result<State> {
 fn stop_in(job_dir: &Path, force: bool) -> io::Result<bool> {
     let dir = JobDir::open(job_dir)?;
     let signal = if force { Signal::USR1 } else { Signal::TERM };
-    if !dir.is_locked()? {
+    if dir.holder()?.is_none() {
         return Ok(false);
     }
     if dir.claim()?.is_none() {
-        // It reads this after it has written its pid: either it sees the order, or its pid is there now.
+        // A supervisor reads this after it has written its pid: either it sees the order, or its pid is there now.
         dir.write_stop_order(force)?;
         if dir.claim()?.is_none() {
-            return dir.is_locked();
+            return Ok(dir.holder()?.is_some());
         }
     }
     let Some(supervisor) = supervisor(&dir)? else { return Ok(false) };
@@ -97,14 +96,6 @@ fn stop_in(job_dir: &Path, force: bool) -> io::Result<bool> {
         Err(Errno::SRCH) => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-fn watch_in(job_dir: &Path) -> io::Result<Option<OwnedFd>> {
-    let dir = JobDir::open(job_dir)?;
-    if dir.claim()?.is_none() && dir.is_locked()? && dir.claim()?.is_none() {
-        return Err(io::Error::new(io::ErrorKind::WouldBlock, "its supervisor is just being forked; ask again"));
-    }
-    supervisor(&dir)
 }
 
 /// The process that has written the claim, if it lives.
@@ -117,7 +108,7 @@ fn supervisor(dir: &JobDir) -> io::Result<Option<OwnedFd>> {
         Err(error) => return Err(error.into()),
     };
     // Only now: it lives still, so the number was its own a moment ago.
-    Ok(dir.is_locked()?.then_some(pidfd))
+    Ok(dir.holder()?.map(|_| pidfd))
 }
 
 fn said(error: io::Error, doing: &str, job_dir: &Path) -> io::Error {

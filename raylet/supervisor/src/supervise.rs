@@ -1,7 +1,7 @@
 //! The supervisor of one job, from its fork to its report. While the job is quiet it sleeps; nothing ticks.
 
 use crate::descendants::signal_descendants;
-use crate::directory::{Claim, JobDir, SPEC, Started, now_ms, write_claim};
+use crate::directory::{Claim, JobDir, SPEC, Started, now_ms};
 use crate::entrypoint::{Entrypoint, READY};
 use crate::kernel::{Signals, close_all_but, cpu_ns_of_children, fork};
 use crate::nursery::Inheritance;
@@ -66,11 +66,11 @@ pub(crate) fn run(inheritance: Inheritance) -> i32 {
     }
 }
 
-fn supervise(Inheritance { dir, lock, life }: Inheritance) -> io::Result<()> {
-    close_all_but(&[dir.as_fd(), lock.as_fd(), life.as_fd()])?;
+fn supervise(Inheritance { dir, lock }: Inheritance) -> io::Result<()> {
+    close_all_but(&[dir.as_fd(), lock.as_fd()])?;
     let signals = Signals::take_over()?;
     let claim = Claim::own();
-    write_claim(&lock, &claim)?;
+    dir.write_claim(&claim)?;
     rustix::process::setsid()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     rustix::thread::set_name(c"iosdk-job")?;

@@ -4,10 +4,9 @@ use iosdk_supervisor::Nursery;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, wait};
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -24,21 +23,13 @@ pub(crate) const FROM_DAEMON: (&str, &str) = ("IOSDK_TEST_OF_DAEMON", "from the 
 pub(crate) fn play() {
     let nursery = Nursery::start().unwrap();
     println!("ready");
-    let mut watched = BTreeMap::new();
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         match line.split_once(' ').unwrap() {
             ("spawn", dir) => match nursery.spawn(Path::new(dir)) {
-                Ok(fd) => {
-                    watched.insert(PathBuf::from(dir), fd);
-                    println!("spawned");
-                }
+                Ok(()) => println!("spawned"),
                 Err(error) => println!("{:?}: {error}", error.kind()),
             },
-            ("wait", dir) => {
-                await_readable(&watched[Path::new(dir)]);
-                println!("ended");
-            }
             (other, _) => panic!("{other} is no command"),
         }
     }
@@ -85,12 +76,6 @@ impl Daemon {
 
     pub(crate) fn spawn(&mut self, dir: &Path) {
         assert_eq!(self.try_spawn(dir), "spawned");
-    }
-
-    /// Until the descriptor that came from `spawn` says that the supervisor is gone.
-    pub(crate) fn wait(&mut self, dir: &Path) {
-        writeln!(self.commands, "wait {}", dir.display()).unwrap();
-        assert_eq!(self.answer(), "ended");
     }
 
     /// The nursery is this process's: its parent ended at once, and the daemon is no subreaper.

@@ -11,7 +11,7 @@ const GRACE_MS: u64 = 3_000;
 fn run(place: &Place) -> JobReport {
     let mut daemon = Daemon::start();
     daemon.spawn(&place.dir);
-    daemon.wait(&place.dir);
+    place.wait();
     daemon.end();
     place.report()
 }
@@ -52,7 +52,7 @@ pub(crate) fn output_in_its_order_and_at_once() {
     // While it runs, and without the end of a line.
     place.until(|dir| std::fs::read(dir.join("output.log")).is_ok_and(|text| text == b"abcd"));
     go.write_line();
-    daemon.wait(&place.dir);
+    place.wait();
     daemon.end();
     assert_eq!(place.text("output.log"), "abcd\nlast");
     assert_eq!(place.report().log_bytes, 9);
@@ -77,7 +77,7 @@ fn with_grandchild(first: &str) -> u64 {
     let grandchild = pid.process();
     let before = now_ms();
     go.write_line();
-    daemon.wait(&place.dir);
+    place.wait();
     daemon.end();
     assert!(grandchild.has_ended());
     let report = place.report();
@@ -101,7 +101,7 @@ fn stop_when_ready(place: &Place, force: bool) -> (JobReport, u64) {
     ready.line();
     let before = now_ms();
     assert!(stop(&place.dir, force).unwrap());
-    daemon.wait(&place.dir);
+    place.wait();
     daemon.end();
     let report = place.report();
     let took = report.ended_ms - before;

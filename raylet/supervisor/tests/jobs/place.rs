@@ -1,7 +1,7 @@
 //! A job's directory as a test uses it, with named pipes by which the entrypoint and the test meet.
 
 use crate::daemon::{Watched, await_readable};
-use iosdk_supervisor::{State, look, prepare};
+use iosdk_supervisor::{State, look, prepare, watch};
 use iosdk_types::{JobReport, JobSpec};
 use rustix::fs::{CWD, FileType, Mode, inotify};
 use rustix::process::Pid;
@@ -72,6 +72,13 @@ impl Place {
         match self.look() {
             State::Ended(report) => report,
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Until the supervisor is gone.
+    pub(crate) fn wait(&self) {
+        if let Some(supervisor) = watch(&self.dir).unwrap() {
+            await_readable(&supervisor);
         }
     }
 

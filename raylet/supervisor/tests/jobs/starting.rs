@@ -13,7 +13,7 @@ const SECRET: &str = "a value that nobody may see";
 
 fn run(daemon: &mut Daemon, place: &Place) -> JobReport {
     daemon.spawn(&place.dir);
-    daemon.wait(&place.dir);
+    place.wait();
     place.report()
 }
 
@@ -39,7 +39,9 @@ fn files_with(dir: &Path, text: &str) -> Vec<String> {
         let path = entry.path();
         if entry.file_type().unwrap().is_dir() {
             found.extend(files_with(&path, text));
-        } else if std::fs::read(&path).unwrap().windows(text.len()).any(|bytes| bytes == text.as_bytes()) {
+        } else if entry.file_type().unwrap().is_file()
+            && std::fs::read(&path).unwrap().windows(text.len()).any(|bytes| bytes == text.as_bytes())
+        {
             found.push(path.file_name().unwrap().to_str().unwrap().to_owned());
         }
     }
@@ -55,14 +57,14 @@ pub(crate) fn environment_and_secrets() {
         SECRET.replace("nobody", "no''body")
     );
     let env = vec![("PLAIN".to_owned(), "plain".to_owned())];
-    place.prepare(&JobSpec { env: env.clone(), secrets_file: Some("secrets".to_owned()), ..spec(&script) });
+    place.prepare(&JobSpec { env, secrets_file: Some("secrets".to_owned()), ..spec(&script) });
     write(&place.path("secrets"), &format!("{{\"TOKEN\": \"{SECRET}\"}}"), 0o600);
     assert_eq!(run(&mut daemon, &place).exit, Exit::Code(0));
     // A line of `ls` says the total; it has its three and the directory that it reads.
     let expected = format!("plain {}\n{}\n5\n", FROM_DAEMON.1, place.path("work").display());
     assert_eq!(place.text("output.log"), expected);
     assert_eq!(files_with(&place.dir, SECRET), ["secrets"]);
-    for name in ["spec.json", "lock", "output.log", "started.json", "report.json"] {
+    for name in ["spec.json", "lock", "supervisor.json", "output.log", "started.json", "report.json"] {
         let mode = place.path(name).metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{name}");
     }
@@ -185,5 +187,6 @@ pub(crate) fn a_quiet_supervisor_is_small() {
     println!("    without daemon and nursery: private {alone} KiB, proportional {proportional} KiB");
     assert!(private <= 1_024, "{private} KiB");
     go.write_line();
-    place.until(|dir| dir.join("report.json").exists());
+    place.wait();
+    assert_eq!(place.report().exit, Exit::Code(0));
 }
