@@ -117,7 +117,7 @@ fn devices_and_broken_archives_are_refused() {
     let error = scratch.unpack(&fifo).unwrap_err();
     assert!(error.contains("entry \"thing\": it is neither file"), "{error}");
 
-    let mut damaged = whole.clone();
+    let mut damaged = whole;
     let data = damaged.windows(5).position(|five| five == b"thing").unwrap() + 5;
     damaged[data + 4] ^= 0xff;
     let error = scratch.unpack(&damaged).unwrap_err();

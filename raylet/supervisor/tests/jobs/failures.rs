@@ -33,24 +33,26 @@ pub(crate) fn the_daemon_is_killed() {
 }
 
 pub(crate) fn the_supervisor_is_killed() {
-    let place = Place::with(
-        "echo text; (setsid sh -c 'echo $$ > ../pid; exec sleep 1000' &); sleep 1000 & echo $$ > ../pid; wait",
-    );
-    let mut pid = place.fifo("pid");
+    let script =
+        "echo text; (setsid sh -c 'echo $$ > ../other; exec sleep 1000' &); sleep 1000 & echo $$ > ../shell; wait";
+    let place = Place::with(script);
+    let (mut shell, mut other) = (place.fifo("shell"), place.fifo("other"));
     let mut daemon = Daemon::start();
     daemon.spawn(&place.dir);
-    let processes = [pid.process(), pid.process()];
-    // Both tell of their own, and neither waits for the supervisor to have written this down.
+    let (shell, other) = (shell.process(), other.process());
     place.until(|dir| {
-        dir.join("started.json").exists() && dir.join("output.log").metadata().is_ok_and(|file| file.len() == 5)
+        let printed = dir.join("output.log").metadata().is_ok_and(|file| file.len() == 5);
+        printed && dir.join("started.json").exists()
     });
     place.supervisor().signal(Signal::KILL);
     place.wait();
+    // The shell goes with it, whether or not anybody looks.
+    shell.await_end();
     let report = place.report();
     assert_eq!((report.exit, &report.cause), (Exit::Unknown, &JobCause::SupervisorDied));
     assert!(report.started_ms > 0 && report.started_ms <= report.ended_ms);
     assert_eq!(report.log_bytes, 5);
-    assert!(processes.iter().all(|process| process.has_ended()));
+    assert!(other.has_ended());
     assert_eq!(place.report(), report, "it is said once");
     assert!(!stop(&place.dir, false).unwrap());
     assert!(watch(&place.dir).unwrap().is_none());
