@@ -4,6 +4,7 @@ use crate::Exit;
 use serde::{Deserialize, Serialize};
 
 /// What a supervisor runs. Values of the environment that are secret are not here: they lie in a file of their own.
+/// Paths that are not absolute start at the job's directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSpec {
     /// The name people know it under.
@@ -12,6 +13,9 @@ pub struct JobSpec {
     pub entrypoint: String,
     /// Set in the entrypoint's environment, beside what the supervisor sets itself.
     pub env: Vec<(String, String)>,
+    /// A file of mode 0600 that holds a JSON object, NAME -> value: set in the environment too, and written nowhere else.
+    #[serde(default)]
+    pub secrets_file: Option<String>,
     /// Archive (zip) to unpack into the working directory; none: an empty directory.
     pub working_dir: Option<String>,
     /// Bytes of output that are kept.
@@ -23,11 +27,13 @@ pub struct JobSpec {
 pub struct JobReport {
     pub exit: Exit,
     pub cause: JobCause,
-    /// Wall clock, milliseconds since 1970. 0: it never started.
+    /// Wall clock, milliseconds since 1970; 0: the entrypoint did not begin, or nobody is left who saw it.
     pub started_ms: u64,
+    /// When everything it started was gone too, or when its supervisor was found dead.
     pub ended_ms: u64,
     /// Processor time of the entrypoint and everything it started that it waited for.
     pub cpu_ns: u64,
+    /// Bytes of output that were kept.
     pub log_bytes: u64,
     /// Bytes of output past the limit.
     pub log_dropped: u64,
