@@ -57,6 +57,11 @@ impl Actors {
         self.known.iter().filter_map(|(actor, entry)| Some((*actor, entry.process?)))
     }
 
+    /// Those that live, each with its process.
+    pub(crate) fn living(&self) -> impl Iterator<Item = (&ActorSpec, u32)> {
+        self.known.values().filter_map(|entry| Some((&entry.spec, entry.process?)))
+    }
+
     pub(crate) fn check(&self, phase: impl Fn(u32) -> Option<Phase>) -> Result<(), String> {
         for (actor, entry) in &self.known {
             match entry.process.map(&phase) {
@@ -166,11 +171,14 @@ impl Raylet {
     }
 
     pub(crate) fn actors_wait(&self) -> bool {
-        !self.actors.queue.is_empty()
+        !self.actors.queue.is_empty() || self.jobs.wait()
     }
 
-    /// What the actor that has waited longest needs free, if it is room that it lacks.
+    /// What the submitted job or the actor that has waited longest needs free, if it is room that it lacks.
     pub(crate) fn first_placement(&self) -> Option<ResourceSet> {
+        if let Some(need) = self.jobs.first_need().filter(|need| !self.capacity.available.covers(need)) {
+            return Some(need);
+        }
         let mut waiting = self.actors.queue.iter().take(LOOK_AT).filter_map(|actor| self.actors.known.get(actor));
         let reachable = self.capacity.reachable_cpu();
         let entry = waiting.find(|entry| {

@@ -1,7 +1,7 @@
 //! Everything the raylet machine can ask of its node.
 
 use iosdk_types::message::{Attach, RayletToGcs, RayletToProcess};
-use iosdk_types::{Address, JobId};
+use iosdk_types::{Address, JobId, JobSpec, ResourceSet};
 
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -58,6 +58,20 @@ pub enum Effect {
     WatchPins {
         offset: u64,
         bytes: u64,
+    },
+    /// Have a supervisor run this submitted job; say `Input::JobStarted` and `Input::JobEnded`.
+    StartJob {
+        number: u64,
+        held: ResourceSet,
+        spec: JobSpec,
+    },
+    StopJob {
+        number: u64,
+        force: bool,
+    },
+    /// Its end is written down elsewhere: what only a restart of this daemon needs of it may go.
+    ForgetJob {
+        number: u64,
     },
     /// A driver left or asked for it: end every process, flush logs, end the daemon.
     ShutDown,

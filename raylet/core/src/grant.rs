@@ -19,6 +19,7 @@ impl Raylet {
         if self.shutting_down {
             return;
         }
+        self.start_jobs(out);
         let mut lacking = self.start_actors(now, out);
         while self.pool.has_idle()
             && let Some((_, owner, class)) = self.pick(now, &lacking)

@@ -10,6 +10,7 @@ pub mod effect;
 mod gcs;
 mod grant;
 pub mod input;
+mod jobs;
 mod lanes;
 mod leases;
 mod planted;
@@ -41,6 +42,7 @@ pub struct Raylet {
     lanes: lanes::Lanes,
     deaths: deaths::Deaths,
     actors: actors::Actors,
+    jobs: jobs::Jobs,
     arena: arena::Arena,
     gcs: gcs::Link,
     /// The shell reads status words for us.
@@ -60,6 +62,7 @@ impl Raylet {
             lanes: lanes::Lanes::default(),
             deaths: deaths::Deaths::default(),
             actors: actors::Actors::default(),
+            jobs: jobs::Jobs::default(),
             arena: arena::Arena::new(config.arena_limit),
             gcs: gcs::Link::default(),
             watching: false,
@@ -80,6 +83,7 @@ impl Raylet {
         self.lanes.check(is_live)?;
         self.deaths.check(is_live)?;
         self.actors.check(phase)?;
+        self.jobs.check()?;
         self.arena.check()?;
         if let Some((owner, class)) = self.leases.waiting().find(|(owner, _)| phase(*owner) == Some(Phase::Ending)) {
             return Err(format!("{owner} is ending and waits for workers of class {class}"));
@@ -180,6 +184,9 @@ impl Machine for Raylet {
             Input::GcsUp => self.gcs_up(out),
             Input::GcsDown => self.gcs_down(),
             Input::ProcessDied { process, death } => self.process_died(now, process, death, out),
+            Input::JobFound { number, held, started_ms } => self.job_found(number, held, started_ms),
+            Input::JobStarted { number, started_ms } => self.job_started(number, started_ms, out),
+            Input::JobEnded { number, report } => self.job_over(number, report, out),
             Input::Status { blocked } => self.status(&blocked),
             Input::Unpinned { offset } => self.unpinned(now, offset, out),
         }
