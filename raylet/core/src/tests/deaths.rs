@@ -101,11 +101,24 @@ fn nobody_is_connected_to_the_dead() {
     let (mut world, driver, worker) = leased();
     world.dies(worker);
     world.heard(driver);
-    for peer in [worker, driver, Address { node: 3, ..worker }, Address::NIL] {
+    for peer in [worker, Address { node: 3, ..worker }, Address::NIL] {
         world.says(driver, ProcessToRaylet::Connect { peer });
         let heard = world.heard(driver);
         let [RayletToProcess::NoSuchPeer { peer: named, death }] = &heard[..] else { panic!("{heard:?}") };
         assert_eq!((*named, death.is_some()), (peer, peer == worker));
+    }
+    world.is_fine();
+}
+
+#[test]
+fn who_calls_itself_reads_the_lane_that_it_writes() {
+    let (mut world, _, worker) = leased();
+    world.heard(worker);
+    for _ in 0..2 {
+        world.says(worker, ProcessToRaylet::Connect { peer: worker });
+        let heard = world.heard(worker);
+        let [RayletToProcess::Attach { peer, lane_in, lane_out, .. }] = heard[..] else { panic!("{heard:?}") };
+        assert_eq!((peer, lane_in), (worker, lane_out));
     }
     world.is_fine();
 }

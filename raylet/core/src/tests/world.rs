@@ -241,7 +241,8 @@ impl World {
                 }
             }
             Effect::OpenLanes { a, lane_in_a, b, lane_in_b } => {
-                if a == b || lane_in_a >= crate::LANES_MAX || lane_in_b >= crate::LANES_MAX {
+                if (a == b && lane_in_a != lane_in_b) || lane_in_a >= crate::LANES_MAX || lane_in_b >= crate::LANES_MAX
+                {
                     self.breaks(format!("lanes {lane_in_a} and {lane_in_b} between {a} and {b}"));
                 }
             }
