@@ -67,7 +67,7 @@ fn actor_may_be_dead(ghost: &Ghost, object: &ObjectId, actor: &ActorId, cause: &
             | ActorDeath::OutOfScope
             | ActorDeath::OwnerDied { .. }
             | ActorDeath::Exited
-            | ActorDeath::NodeDied { .. } => false,
+            | ActorDeath::NodeDied => false,
         };
         // On another node its owner cannot reach it.
         let for_want = for_want || ghost.nodes > 1;
