@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Gone with everything in it when dropped.
-pub struct Scratch {
-    pub dir: PathBuf,
+pub(crate) struct Scratch {
+    pub(crate) dir: PathBuf,
 }
 
 impl Scratch {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let nth = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("iosdk-log-{}-{name}-{nth}", std::process::id()));
@@ -20,21 +20,21 @@ impl Scratch {
         Self { dir }
     }
 
-    pub fn open(&self) -> Opened {
+    pub(crate) fn open(&self) -> Opened {
         open(&self.dir).expect("opens")
     }
 
     /// What opening says when it must not work.
-    pub fn refused(&self) -> Error {
+    pub(crate) fn refused(&self) -> Error {
         open(&self.dir).err().expect("refused")
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// The names of the files, the lock left out.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.dir).expect("a folder");
         let mut names: Vec<String> =
             entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect();
@@ -44,11 +44,11 @@ impl Scratch {
     }
 
     /// The file that is appended to.
-    pub fn newest(&self) -> PathBuf {
+    pub(crate) fn newest(&self) -> PathBuf {
         self.file(self.files().iter().rfind(|name| name.ends_with(".log")).expect("a log"))
     }
 
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.files().iter().map(|name| len(&self.file(name))).sum()
     }
 }
@@ -59,23 +59,23 @@ impl Drop for Scratch {
     }
 }
 
-pub fn len(path: &Path) -> u64 {
+pub(crate) fn len(path: &Path) -> u64 {
     std::fs::metadata(path).expect("a file").len()
 }
 
-pub fn record(text: &str) -> Entry {
+pub(crate) fn record(text: &str) -> Entry {
     Entry::Record(text.as_bytes().to_vec())
 }
 
-pub fn put(key: &str, bytes: &[u8]) -> Entry {
+pub(crate) fn put(key: &str, bytes: &[u8]) -> Entry {
     Entry::PutBlob { key: key.to_owned(), bytes: bytes.to_vec() }
 }
 
-pub fn discard(key: &str) -> Entry {
+pub(crate) fn discard(key: &str) -> Entry {
     Entry::DropBlob { key: key.to_owned() }
 }
 
 /// The records as text, which the tests write.
-pub fn texts(opened: &Opened) -> Vec<String> {
+pub(crate) fn texts(opened: &Opened) -> Vec<String> {
     opened.records.iter().map(|bytes| String::from_utf8(bytes.clone()).expect("text")).collect()
 }
