@@ -130,6 +130,23 @@ fn a_torn_group_behind_a_damaged_one_is_still_an_error() {
     assert!(matches!(log.scratch.refused(), Error::Damaged { offset, .. } if offset == log.ends[0]));
 }
 
+/// The search for what lies behind goes a MiB at a time: a frame that starts in one piece and ends in the next is found.
+#[test]
+fn a_group_far_behind_a_damaged_one_is_found() {
+    for before in [20, 21, 28, 35, 36] {
+        let scratch = Scratch::new("far");
+        let mut store = scratch.open().store;
+        let file = scratch.newest();
+        let start = len(&file);
+        store.append(&[record(&"x".repeat((1 << 20) - before))]).expect("appended");
+        store.append(&[record("behind")]).expect("appended");
+        drop(store);
+        flip(&file, start + 5000, 0);
+        let error = scratch.refused();
+        assert!(matches!(error, Error::Damaged { offset, .. } if offset == start), "{before}: {error}");
+    }
+}
+
 /// A blob may hold a piece of this very log: in a torn group it must not pass for data behind the damage.
 #[test]
 fn frames_within_a_blob_are_no_frames() {
