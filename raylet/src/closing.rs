@@ -36,10 +36,12 @@ impl<G: GcsLink> Node<G> {
 
     pub(crate) fn close(mut self) -> io::Result<()> {
         let driver_listens = self.ending != Some(Ending::DriverGone);
-        for (_, process) in self.processes.iter().filter(|(number, _)| self.driver != Some(**number)) {
+        self.end_gcs();
+        for process in self.processes.values().filter(|process| !process.is_driver()) {
             process.kill();
         }
-        if let Some(server) = self.forks.server_pid().and_then(Pid::from_raw) {
+        let servers = self.servers.all.values().filter_map(|server| server.process.as_ref());
+        for server in servers.filter_map(|process| Pid::from_raw(process.pid())) {
             // It may have ended by itself.
             let _gone = kill_process(server, Signal::KILL);
         }
@@ -52,13 +54,13 @@ impl<G: GcsLink> Node<G> {
         if matches!(all_ended, Ok(false)) {
             eprintln!("raylet: some processes could not be ended within {KILL_LIMIT:?}");
         }
-        let flushed = if driver_listens { self.flush_log() } else { Ok(()) };
+        let flushed = if driver_listens { self.flush_logs() } else { Ok(()) };
         self.session.remove()?;
         all_ended.and(flushed)
     }
 
     /// Everybody who could print is gone: reads what is left and sends it.
-    fn flush_log(&mut self) -> io::Result<()> {
+    fn flush_logs(&mut self) -> io::Result<()> {
         let numbers: Vec<u32> = self.processes.keys().copied().collect();
         let began = Instant::now();
         // A pipe holds a bounded number of bytes, and its writers are dead: it ends, unless one of them was stuck.
@@ -68,17 +70,20 @@ impl<G: GcsLink> Node<G> {
                 self.read_output(*number, true)?;
             }
         }
-        let Some(mut control) = self.driver.and_then(|number| self.processes.get_mut(&number)?.control.take()) else {
-            return Ok(());
-        };
-        let lines = self.log.take(&self.session.logs());
-        if !lines.is_empty() {
-            control.send(&RayletToProcess::Log { lines }, &[])?;
-        }
+        let logs = self.session.logs();
         let began = Instant::now();
-        while control.is_behind() && began.elapsed() < FLUSH_LIMIT {
-            wait_for(control.fd(), PollFlags::OUT, FLUSH_LIMIT - began.elapsed().min(FLUSH_LIMIT));
-            control.flush()?;
+        for job in self.jobs.values_mut() {
+            let Some(control) = self.processes.get_mut(&job.driver).and_then(|driver| driver.control.as_mut()) else {
+                continue;
+            };
+            let lines = job.log.take(&logs);
+            if !lines.is_empty() {
+                control.send(&RayletToProcess::Log { lines }, &[])?;
+            }
+            while control.is_behind() && began.elapsed() < FLUSH_LIMIT {
+                wait_for(control.fd(), PollFlags::OUT, FLUSH_LIMIT - began.elapsed().min(FLUSH_LIMIT));
+                control.flush()?;
+            }
         }
         Ok(())
     }

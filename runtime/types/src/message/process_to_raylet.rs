@@ -83,8 +83,10 @@ pub struct Attach {
     pub namespace: String,
     /// The submitted job that it belongs to.
     pub submission: Option<u64>,
-    /// Interpreter, search path and working directory of its workers.
+    /// Interpreter of its workers, and the folder that has this package for it.
     pub python: String,
+    pub package: String,
+    /// Search path and working directory of its workers.
     pub sys_path: Vec<String>,
     pub cwd: String,
     /// Set in its workers' environment: what was given to the job. May hold secrets.
