@@ -2,9 +2,9 @@
 
 use crate::family;
 use crate::gcs_link::GcsLink;
+use crate::jobs_here::flush_log;
 use crate::node::Node;
 use crate::process::Process;
-use iosdk_types::message::RayletToProcess;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Everything takes a few milliseconds; a process stuck in the kernel may take longer, and then the daemon goes without it.
 const KILL_LIMIT: Duration = Duration::from_millis(700);
-const FLUSH_LIMIT: Duration = Duration::from_millis(200);
+pub(crate) const FLUSH_LIMIT: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -22,7 +22,7 @@ pub(crate) enum Ending {
     DriverGone,
 }
 
-fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags, limit: Duration) {
+pub(crate) fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags, limit: Duration) {
     let timeout = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: i64::from(limit.subsec_nanos()) };
     // Whatever it says, the caller looks again.
     let _either_way = poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&timeout));
@@ -71,18 +71,9 @@ impl<G: GcsLink> Node<G> {
             }
         }
         let logs = self.session.logs();
-        let began = Instant::now();
         for job in self.jobs.values_mut() {
-            let Some(control) = self.processes.get_mut(&job.driver).and_then(|driver| driver.control.as_mut()) else {
-                continue;
-            };
-            let lines = job.log.take(&logs);
-            if !lines.is_empty() {
-                control.send(&RayletToProcess::Log { lines }, &[])?;
-            }
-            while control.is_behind() && began.elapsed() < FLUSH_LIMIT {
-                wait_for(control.fd(), PollFlags::OUT, FLUSH_LIMIT - began.elapsed().min(FLUSH_LIMIT));
-                control.flush()?;
+            if let Some(control) = self.processes.get_mut(&job.driver).and_then(|driver| driver.control.as_mut()) {
+                flush_log(&mut job.log, control, &logs)?;
             }
         }
         Ok(())

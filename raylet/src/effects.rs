@@ -29,10 +29,7 @@ impl<G: GcsLink> Node<G> {
                 Ok(())
             }
             Effect::OpenJob { job, driver, attach } => self.open_job(job, driver, attach),
-            Effect::CloseJob { job } => {
-                self.close_job(job);
-                Ok(())
-            }
+            Effect::CloseJob { job } => self.close_job(job),
             Effect::StartJob { number, held, spec } => self.start_submitted(number, &held, &spec),
             Effect::StopJob { number, force } => {
                 self.stop_submitted(number, force);

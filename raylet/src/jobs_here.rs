@@ -1,5 +1,6 @@
 //! The drivers of this node and their jobs: how their workers run, and where what those print goes.
 
+use crate::closing::{FLUSH_LIMIT, wait_for};
 use crate::config::{Environment, Role};
 use crate::connection::Connection;
 use crate::driver_log::DriverLog;
@@ -11,11 +12,13 @@ use iosdk_types::message::raylet_to_process::LogLine;
 use iosdk_types::message::{Attach, RayletToProcess};
 use iosdk_types::{Address, JobId};
 use rustix::io::Errno;
+use rustix::event::PollFlags;
 use rustix::net::{SocketFlags, accept_with};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// One driver's job.
 pub(crate) struct JobHere {
@@ -62,13 +65,21 @@ impl<G: GcsLink> Node<G> {
         Ok(number)
     }
 
-    pub(crate) fn close_job(&mut self, job: JobId) {
-        let Some(job) = self.jobs.remove(&job) else { return };
+    pub(crate) fn close_job(&mut self, job: JobId) -> io::Result<()> {
+        let Some(mut job) = self.jobs.remove(&job) else { return Ok(()) };
         if let Some(server) = self.servers.all.get_mut(&job.server) {
             server.jobs -= 1;
             if server.jobs == 0 {
                 self.after(KEEP, Timer::IdleServer(job.server));
             }
+        }
+        let logs = self.session.logs();
+        match self.processes.get_mut(&job.driver).and_then(|driver| driver.control.as_mut()) {
+            Some(control) => {
+                flush_log(&mut job.log, control, &logs)?;
+                self.driver_gone(job.driver)
+            }
+            None => Ok(()),
         }
     }
 
@@ -124,6 +135,20 @@ impl<G: GcsLink> Node<G> {
         }
         ready.into_iter().try_for_each(|(driver, lines)| self.tell(driver, &RayletToProcess::Log { lines }))
     }
+}
+
+/// Sends what a driver that leaves has not been sent, and waits a moment for it to read that.
+pub(crate) fn flush_log(log: &mut DriverLog, control: &mut Connection, logs: &std::path::Path) -> io::Result<()> {
+    let lines = log.take(logs);
+    if !lines.is_empty() {
+        control.send(&RayletToProcess::Log { lines }, &[])?;
+    }
+    let began = Instant::now();
+    while control.is_behind() && began.elapsed() < FLUSH_LIMIT {
+        wait_for(control.fd(), PollFlags::OUT, FLUSH_LIMIT - began.elapsed().min(FLUSH_LIMIT));
+        control.flush()?;
+    }
+    Ok(())
 }
 
 fn setting_of(attach: &Attach) -> io::Result<Vec<u8>> {

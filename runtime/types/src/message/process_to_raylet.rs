@@ -13,7 +13,7 @@ pub enum ProcessToRaylet {
         version: u32,
         pid: i32,
         /// Of drivers that join a standing head; none of workers and of the driver that started a cluster of its own.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         attach: Option<Attach>,
     },
     /// "I have work for `want` leases of this class, those I hold included."
