@@ -31,6 +31,8 @@ pub struct Start<G> {
     /// Grows with each start of the node.
     pub epoch: u32,
     pub gcs: G,
+    /// Called once the node can be joined.
+    pub ready: Box<dyn FnOnce() -> io::Result<()>>,
 }
 
 /// Things to do at a certain time.
@@ -112,7 +114,7 @@ fn random_node_id() -> io::Result<NodeId> {
 
 impl<G: GcsLink> Node<G> {
     fn new(SignalsTaken(signals): SignalsTaken, start: Start<G>) -> io::Result<Self> {
-        let Start { config, session, role, epoch, gcs } = start;
+        let Start { config, session, role, epoch, gcs, ready } = start;
         let mut servers = Servers::new(&session.logs())?;
         if let Role::Private(private) = &role {
             // First of all: it takes longest, and in parallel.
@@ -156,6 +158,7 @@ impl<G: GcsLink> Node<G> {
             ending: None,
         };
         node.begin()?;
+        ready()?;
         Ok(node)
     }
 
