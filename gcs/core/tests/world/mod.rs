@@ -278,7 +278,10 @@ impl World {
             *times += 1;
             let lost = self.rebooted.get(&number).copied().unwrap_or(0);
             assert!(*times <= 1 + lost, "job {number} began {times} times and was lost {lost} times");
+            assert!(!self.ledger.is_started(number), "job {number} is known to have begun and begins again");
             self.says(node, RayletToGcs::JobStarted { number, started_ms });
+            let up = self.machines[&node].up;
+            assert!(!up || self.ledger.is_started(number) || self.ledger.is_over(number), "{number} begins unnoticed");
         }
     }
 
@@ -305,6 +308,13 @@ impl World {
         let nodes: Vec<u32> = self.machines.keys().copied().collect();
         for node in &nodes {
             self.joins(*node, Comes::Restarted);
+        }
+        self.flush();
+        for node in &nodes {
+            while self.delivers(*node) {}
+            for number in self.machines[node].jobs.keys().filter(|number| self.ledger.is_over(**number)) {
+                assert!(!self.machines[node].lives(*number), "job {number} was given up and lives on");
+            }
         }
         for _ in 0..10_000 {
             self.flush();
