@@ -1,11 +1,13 @@
 //! A cluster around the real machine: a log that becomes durable late, effects that wait for it, and machines that run jobs
 //! and outlive their raylets. It counts what it sees by itself and stops at the first broken promise.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 mod ledger;
 mod machine;
 
 use iosdk_gcs_core::{
-    ApiCall, ApiReply, Config, Effect, Gcs, Input, JobStatus, NewJob, Record, Snapshot, waits_for_log,
+    ApiCall, ApiReply, Config, Effect, Gcs, Input, JobStatus, JobView, NewJob, Record, Snapshot, waits_for_log,
 };
 use iosdk_types::message::{GcsToRaylet, NodeRecord, RayletToGcs, VERSION};
 use iosdk_types::{Address, Amount, JobId, JobReport, Machine as _, Map, NodeId, ResourceSet, Set, Span, Time};
@@ -163,6 +165,22 @@ impl World {
         let now_ms = 1_000 + self.now.0 / 1_000_000;
         let (submission_id, digest) = (id.map(str::to_owned), resources.get("CPU").0.unsigned_abs());
         self.calls(ApiCall::Submit(NewJob { submission_id, resources, digest, now_ms, ..NewJob::default() }))
+    }
+
+    /// The job under this id, as anybody sees it.
+    pub(crate) fn job(&mut self, id: &str) -> JobView {
+        match self.calls(ApiCall::Job { id: id.to_owned() }) {
+            ApiReply::Job(view) => view,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The log is durable, and everybody has read everything.
+    pub(crate) fn settles(&mut self) {
+        let nodes: Vec<u32> = self.machines.keys().copied().collect();
+        while !self.held.is_empty() || nodes.iter().any(|node| self.delivers(*node)) {
+            self.flush();
+        }
     }
 
     pub(crate) fn status(&mut self, number: u64) -> Option<JobStatus> {
