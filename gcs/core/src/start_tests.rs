@@ -1,5 +1,6 @@
 //! Ten thousand jobs: all start in their order, and what a decision costs does not grow with the queue.
 
+use crate::start::LOOKS_MAX;
 use crate::{ApiCall, Config, Effect, Gcs, Input, NewJob, Record};
 use iosdk_types::message::{NodeRecord, RayletToGcs, VERSION};
 use iosdk_types::{Amount, JobCause, JobReport, Machine, NodeId, ResourceSet, Time};
@@ -78,5 +79,41 @@ fn ten_thousand_jobs_of_three_kinds_all_start() {
     assert_eq!(order, (1..=JOBS).collect::<Vec<_>>());
     // Each submission looks at one shape, each end at the three and at the next ones of those that start.
     assert!(looked <= JOBS * (1 + 2 * 3), "{looked} shapes were looked at");
+    assert_eq!(gcs.check(), Ok(()));
+}
+
+#[test]
+fn ten_thousand_jobs_that_all_ask_for_something_else_cost_no_more() {
+    let mut gcs = cluster(Config::default(), 4);
+    // Three at a time, each a little more than the one before.
+    let shape = |number: u64| ResourceSet::new().with("CPU", Amount(10_001 + number as i64 / 8));
+    let (order, looked, _) = run(&mut gcs, shape);
+    assert_eq!(order.len() as u64, JOBS);
+    assert!(looked <= JOBS * (4 + LOOKS_MAX as u64), "{looked} shapes were looked at");
+    assert_eq!(gcs.check(), Ok(()));
+}
+
+#[test]
+fn ten_thousand_jobs_that_no_node_can_hold_are_looked_at_once() {
+    let mut gcs = cluster(Config { infeasible_waits: true, slots: 0 }, 4);
+    for number in 1..=JOBS {
+        let resources = ResourceSet::new().with("GPU", Amount(number as i64));
+        let call = ApiCall::Submit(NewJob { resources, ..NewJob::default() });
+        step(&mut gcs, Input::Api { request: number, call });
+    }
+    let call = ApiCall::Submit(NewJob::default());
+    assert_eq!(sent(&step(&mut gcs, Input::Api { request: 0, call })).collect::<Vec<_>>(), [JOBS + 1]);
+    assert!(gcs.turn.looked.get() <= JOBS + 1);
+    // A node that has what they ask for: all that fits starts.
+    let resources = ResourceSet::new().with("GPU", Amount::units(1));
+    let record =
+        NodeRecord { node: NodeId([1; 28]), alive: true, ip: String::new(), hostname: String::new(), resources };
+    let join = RayletToGcs::Join { version: VERSION, node: 1, epoch: 1, record };
+    step(&mut gcs, Input::FromRaylet { node: 1, message: join });
+    let out = step(&mut gcs, Input::FromRaylet { node: 1, message: RayletToGcs::JobsHere { running: Vec::new() } });
+    // 1 + 2 + ... + 140 ten-thousandths, and then whatever still fits.
+    let started: Vec<u64> = sent(&out).collect();
+    assert_eq!(started[..140], (1..=140).collect::<Vec<_>>());
+    assert!(started.iter().sum::<u64>() <= 10_000);
     assert_eq!(gcs.check(), Ok(()));
 }
