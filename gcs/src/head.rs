@@ -109,8 +109,7 @@ impl Head {
         let (local, raylets) = (unix(&data, "http.sock")?, unix(&data, "gcs.sock")?);
         let recovered = recover(&data, config)?;
         let (events, queue) = mpsc::unbounded_channel();
-        let (journal, stuck) =
-            Journal::start(recovered.store, recovered.records, Arc::clone(&data), events.clone())?;
+        let (journal, stuck) = Journal::start(recovered.store, recovered.records, Arc::clone(&data), events.clone())?;
         let log = Log { journal, snapshot: Gcs::snapshot };
         let seat = tokio::spawn(seat::run(recovered.machine, queue, Some(log)));
         let front = Front::new(events.clone(), stuck, Arc::clone(&data))?;

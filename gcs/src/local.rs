@@ -1,9 +1,9 @@
 //! The raylet's end of a link, on a thread of its own; and a GCS in the raylet's own process, on the same thread: the same RPC
 //! over a socket pair.
 
+use crate::event::Event;
 use crate::link;
 use crate::seat;
-use crate::event::Event;
 use crate::service::GcsService;
 use iosdk_gcs_core::{Effect, Input};
 use iosdk_types::Machine;

@@ -31,7 +31,9 @@ pub(crate) fn recover(data: &DataDir, config: Config) -> io::Result<Recovered> {
 
 fn read<T: DeserializeOwned>(bytes: &[u8], what: &str) -> io::Result<T> {
     rmp_serde::from_slice(bytes).map_err(|error| {
-        io::Error::other(format!("{what} of the event log means nothing here; was it written by a newer release? {error}"))
+        io::Error::other(format!(
+            "{what} of the event log means nothing here; was it written by a newer release? {error}"
+        ))
     })
 }
 

@@ -113,7 +113,11 @@ impl Writer {
     fn append(&mut self, group: &mut Group) -> Result<(), GivenUp> {
         let entries = std::mem::take(&mut group.entries);
         self.bytes += std::mem::take(&mut group.bytes);
-        if entries.is_empty() { Ok(()) } else { self.until_written(|writer| writer.store.append(&entries).map_err(io::Error::other)) }
+        if entries.is_empty() {
+            Ok(())
+        } else {
+            self.until_written(|writer| writer.store.append(&entries).map_err(io::Error::other))
+        }
     }
 
     fn commit(&mut self, mut group: Group) -> Result<(), GivenUp> {
