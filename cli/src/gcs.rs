@@ -1,10 +1,11 @@
-//! `iosdk gcs`: a head's GCS as a process of its own. `iosdk start` runs it; it owns the event log and the HTTP API, no workers.
+//! `iosdk gcs`: a head's GCS as a process of its own. `iosdk head` runs it; it owns the event log and the HTTP API, no workers.
 
 use clap::Args;
 use iosdk_gcs::HeadConfig;
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -16,22 +17,19 @@ pub(crate) struct GcsArgs {
     #[arg(long)]
     port: u16,
     /// Submitted jobs that may be at nodes at a time; 0: as many as fit.
-    #[arg(long)]
+    #[arg(long, default_value_t = 0)]
     slots: usize,
     /// What no node can hold waits instead of being refused.
     #[arg(long)]
     infeasible_waits: bool,
-    /// Number of the inherited descriptor that gets `ready URL` or `error WHY`.
+    /// Ends with this process, which must be its parent.
     #[arg(long)]
-    ready_fd: i32,
+    parent: Option<i32>,
 }
 
-/// Stderr is a log file already. Returns the exit code.
+/// The first line on stdout is `ready URL` or `error WHY`. Stderr is a log file. Returns the exit code.
 pub(crate) fn run(args: GcsArgs) -> i32 {
-    let GcsArgs { data_dir, port, slots, infeasible_waits, ready_fd } = args;
-    let ended = ready(ready_fd)
-        .and_then(|ready| iosdk_gcs::run_head(HeadConfig { data: data_dir, port, slots, infeasible_waits, ready }));
-    match ended {
+    match serve(args) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("iosdk gcs: {error}");
@@ -40,18 +38,17 @@ pub(crate) fn run(args: GcsArgs) -> i32 {
     }
 }
 
-/// Takes the descriptor that whoever started this passed. To be called once per number.
-#[allow(unsafe_code)]
-fn ready(number: RawFd) -> io::Result<OwnedFd> {
-    if number < 3 {
-        let text = format!("--ready-fd must be a descriptor that was passed for it, 3 or more; got {number}");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+fn serve(args: GcsArgs) -> io::Result<()> {
+    let GcsArgs { data_dir, port, slots, infeasible_waits, parent } = args;
+    if let Some(parent) = parent {
+        set_parent_process_death_signal(Some(Signal::TERM))?;
+        if getppid().map(Pid::as_raw_pid) != Some(parent) {
+            return Err(io::Error::other(format!("process {parent}, whose GCS this was to be, is gone")));
+        }
     }
-    // SAFETY: used for the call below only, which fails on a number that is not open.
-    let found = unsafe { BorrowedFd::borrow_raw(number) };
-    fcntl_setfd(found, FdFlags::CLOEXEC).map_err(|error| {
-        io::Error::new(io::Error::from(error).kind(), format!("--ready-fd {number} is not open: {error}"))
-    })?;
-    // SAFETY: it is open, and the parent passed it for this process alone to own.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    rustix::thread::set_name(c"iosdk-gcs")?;
+    let ready = io::stdout().as_fd().try_clone_to_owned()?;
+    // Whoever waits for the line sees the end of the pipe as soon as it is said.
+    rustix::stdio::dup2_stdout(OpenOptions::new().write(true).open("/dev/null")?)?;
+    iosdk_gcs::run_head(HeadConfig { data: data_dir, port, slots, infeasible_waits, ready })
 }

@@ -2,6 +2,8 @@
 
 mod config;
 mod daemon;
+mod gcs;
+mod head;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -25,6 +27,19 @@ enum Command {
         #[arg(long)]
         config: String,
     },
+    /// The node of a head, started by `iosdk start --head`.
+    #[command(hide = true)]
+    Head {
+        /// Number of the inherited descriptor that gets one line: `ready URL` or `error WHY`.
+        #[arg(long)]
+        ready_fd: i32,
+        /// A JSON object.
+        #[arg(long)]
+        config: String,
+    },
+    /// The GCS of a head, started by its node.
+    #[command(hide = true)]
+    Gcs(gcs::GcsArgs),
 }
 
 /// Runs a command; `args` does not begin with a program name. Returns the exit code.
@@ -36,6 +51,8 @@ where
     let named = std::iter::once("iosdk".into()).chain(args.into_iter().map(Into::into));
     match Cli::try_parse_from::<_, std::ffi::OsString>(named) {
         Ok(Cli { command: Command::Daemon { control_fd, config } }) => daemon::run(control_fd, &config),
+        Ok(Cli { command: Command::Head { ready_fd, config } }) => head::run(ready_fd, &config),
+        Ok(Cli { command: Command::Gcs(args) }) => gcs::run(args),
         Err(error) => {
             let code = if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) { 0 } else { 2 };
             // There is nowhere left to say that the terminal is gone.
