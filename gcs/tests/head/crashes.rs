@@ -3,6 +3,7 @@
 use crate::client::plain;
 use crate::process::{PATIENCE, Scratch};
 use crate::raylet::Raylet;
+use iosdk_types::JobId;
 use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +81,10 @@ pub(crate) fn killed_twenty_times() {
         for kill in 0..KILLS {
             chance = splitmix(chance);
             let enough = accepted.load(Ordering::Relaxed) + 1 + (chance % 40) as usize;
-            raylet.until("jobs are accepted", |_| accepted.load(Ordering::Relaxed) >= enough);
+            // Every other one may be killed before its raylet is back.
+            raylet.until("jobs are accepted", |raylet| {
+                accepted.load(Ordering::Relaxed) >= enough && (raylet.up || kill % 2 == 0)
+            });
             running.kill();
             raylet.until("the link is down", |raylet| !raylet.up);
             assert_eq!(files_with_a_secret(scratch), Vec::<PathBuf>::new(), "after kill {kill}");
@@ -94,7 +98,7 @@ pub(crate) fn killed_twenty_times() {
     raylet.until("all is noted", |raylet| {
         raylet.jobs.len() == total && raylet.jobs.values().all(|job| job.noted && job.driver.is_some())
     });
-    assert!(raylet.ups > u32::try_from(KILLS).unwrap());
+    assert!(u64::from(raylet.ups) > KILLS / 2, "{} times up", raylet.ups);
     let drivers: BTreeSet<_> = raylet.jobs.values().map(|job| job.driver.unwrap()).collect();
     assert_eq!(drivers.len(), total, "a driver's id was given twice");
     let listed = scratch.client().get("/api/jobs/").json();
@@ -104,9 +108,12 @@ pub(crate) fn killed_twenty_times() {
         let job = listed.get(id.as_str()).unwrap_or_else(|| panic!("{id} was accepted and is lost"));
         assert_eq!(job["status"], "SUCCEEDED", "{job}");
     }
+    let others: BTreeSet<String> = drivers.iter().map(JobId::hex).collect();
     for job in raylet.jobs.values() {
         let (spec, driver) = (job.spec.as_ref().unwrap(), job.driver.unwrap().hex());
-        assert_eq!(listed[spec.submission_id.as_str()]["job_id"], driver);
+        let listed = listed[spec.submission_id.as_str()]["job_id"].as_str().unwrap();
+        // An id that was written down and never told, since the head was killed between, is nobody's.
+        assert!(listed == driver || !others.contains(listed), "{listed} is another driver's, {driver} is its own");
     }
     assert_eq!(std::fs::read_dir(scratch.data().join("secrets")).unwrap().count(), 0);
     assert_eq!(files_with_a_secret(&scratch), Vec::<PathBuf>::new());
@@ -170,7 +177,8 @@ pub(crate) fn a_full_disk() {
     let scratch = Scratch::new("full");
     let mut head = scratch.start();
     let mut client = scratch.client();
-    client.submit(&plain("before")).json();
+    // The log is longer than what the head has to say.
+    client.submit(&json!({"entrypoint": format!("# {}", "x".repeat(100_000)), "submission_id": "before"})).json();
     let room = |bytes| prlimit(Some(head.pid()), Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
     let log = scratch.files().into_iter().find(|file| file.extension().is_some_and(|end| end == "log")).unwrap();
     room(Some(std::fs::metadata(log).unwrap().len()));
@@ -195,6 +203,7 @@ pub(crate) fn a_full_disk() {
     let said = scratch.said();
     assert_eq!(said.lines().count(), 2, "{said}");
     assert!(said.contains("nothing is accepted; trying every second") && said.contains("accepted again"), "{said}");
+    // Not even a complaint can be written.
     let room = Rlimit { current: Some(0), maximum: None };
     prlimit(Some(head.pid()), Resource::Fsize, room).unwrap();
     assert_eq!(client.submit(&plain("never")).status, 503);

@@ -23,7 +23,10 @@ pub(crate) fn a_job_from_its_submission_to_its_deletion() {
     let other = client.submit(&plain("train-1"));
     assert_eq!((other.status, other.text().contains("choose another id")), (400, true), "{}", other.text());
     let told = client.job("train-1");
-    assert_eq!((&told["status"], &told["message"]), (&json!("PENDING"), &json!("waits for a node to join")));
+    assert_eq!(
+        (&told["status"], &told["message"]),
+        (&json!("PENDING"), &json!("waits for a node with {CPU: 1} to join: no node has that even when idle"))
+    );
     assert_eq!(told["secret_env"], json!({"API_KEY": "***"}));
 
     let mut raylet = Raylet::new(iosdk_gcs::connect(scratch.socket("gcs.sock")).unwrap(), false);
@@ -58,7 +61,7 @@ pub(crate) fn a_job_from_its_submission_to_its_deletion() {
     let output = scratch.data().join("jobs/1");
     std::fs::create_dir(&output).unwrap();
     std::fs::write(output.join("output.log"), "epoch 1\n").unwrap();
-    assert_eq!(client.get("/api/jobs/train-1/logs").json(), json!({"logs": "epoch 1\n"}));
+    assert_eq!(client.get("/api/jobs/train-1/logs/raw").text(), "epoch 1\n");
     let early = client.ask("DELETE", "/api/jobs/train-1", b"");
     assert_eq!((early.status, early.text().contains("stop it first")), (409, true), "{}", early.text());
     raylet.end(1, Exit::Code(0), JobCause::Own);
@@ -147,7 +150,19 @@ pub(crate) fn usage_is_kept() {
     client.submit(&job).json();
     let mut raylet = Raylet::new(iosdk_gcs::connect(scratch.socket("gcs.sock")).unwrap(), true);
     raylet.until("the job ran", |raylet| raylet.jobs.get(&1).is_some_and(|job| job.noted));
-    let line = UsageRecord {
+    raylet.say(RayletToGcs::Usage { epoch: 1, records: vec![a_line()] });
+    let row = a_row();
+    raylet.until("it is booked", |_| client.get("/api/usage").json() == row);
+    head.kill();
+    let _head = scratch.start();
+    let mut client = scratch.client();
+    assert_eq!(client.get("/api/usage?user=ann&job=a").json(), row);
+    assert_eq!(client.get("/api/usage?user=bob").json(), json!([]));
+}
+
+/// Of the account of the first job, which is ann's and is called "a".
+pub(crate) fn a_line() -> UsageRecord {
+    UsageRecord {
         seq: 1,
         object: UsageObject::Job(1),
         job: JobId::NIL,
@@ -160,16 +175,13 @@ pub(crate) fn usage_is_kept() {
         open: false,
         used_cpu_ns: 7,
         cause: String::new(),
-    };
-    raylet.say(RayletToGcs::Usage { epoch: 1, records: vec![line] });
-    let row = json!([{
+    }
+}
+
+/// And how it is shown.
+pub(crate) fn a_row() -> Value {
+    json!([{
         "user": "ann", "submission_id": "a", "cpu_amount_ns": "200000", "gpu_amount_ns": "0",
         "memory_amount_ns": "1600000", "cpu_used_ns": "7",
-    }]);
-    raylet.until("it is booked", |_| client.get("/api/usage").json() == row);
-    head.kill();
-    let _head = scratch.start();
-    let mut client = scratch.client();
-    assert_eq!(client.get("/api/usage?user=ann&job=a").json(), row);
-    assert_eq!(client.get("/api/usage?user=bob").json(), json!([]));
+    }])
 }

@@ -16,7 +16,7 @@ fn main() {
         Some(starting::ROLE) => return raylet::report_the_link(&arguments[1]),
         _ => {}
     }
-    let tests: [(&str, fn()); 13] = [
+    let tests: [(&str, fn()); 14] = [
         ("a_job_from_its_submission_to_its_deletion", jobs::a_job_from_its_submission_to_its_deletion),
         ("stopped_and_failed_jobs", jobs::stopped_and_failed_jobs),
         ("what_is_not_there_yet_is_refused", jobs::what_is_not_there_yet_is_refused),
@@ -29,6 +29,7 @@ fn main() {
         ("what_a_killed_head_left_is_swept", crashes::what_a_killed_head_left_is_swept),
         ("a_log_that_was_cut", crashes::a_log_that_was_cut),
         ("a_full_disk", crashes::a_full_disk),
+        ("a_snapshot_keeps_everything", sizes::a_snapshot_keeps_everything),
         ("ten_thousand_jobs", sizes::ten_thousand_jobs),
     ];
     if arguments.iter().any(|argument| argument == "--list") {
