@@ -160,11 +160,12 @@ impl Writer {
     }
 
     fn release(&self, effect: Effect) -> Released {
-        let Effect::StartJob { node, number, held } = effect else { return Released::Effect(effect) };
+        let Effect::StartJob { node, number, held } = effect else { return Released::Effect(Box::new(effect)) };
         match self.stored(number) {
             Ok(Some(stored)) => {
                 let spec = stored.start(&self.data, number);
-                Released::Effect(Effect::ToRaylet { node, message: GcsToRaylet::StartJob { number, held, spec } })
+                let message = GcsToRaylet::StartJob { number, held, spec };
+                Released::Effect(Box::new(Effect::ToRaylet { node, message }))
             }
             Ok(None) => {
                 Released::CannotStart { node, number, why: "the event log does not have what to run".to_owned() }
