@@ -54,7 +54,7 @@ pub(crate) struct Submitted {
 
 /// What may happen now.
 pub(crate) enum Released {
-    Effect(Effect),
+    Effect(Box<Effect>),
     /// What to run is not known any more.
     CannotStart {
         node: u32,

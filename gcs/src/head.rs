@@ -4,7 +4,7 @@
 use crate::data::DataDir;
 use crate::event::Event;
 use crate::front::Front;
-use crate::journal::Journal;
+use crate::journal::{Journal, Stuck};
 use crate::local::{LinkEvent, LocalLink, dial_within, runtime};
 use crate::recover::recover;
 use crate::seat::{self, Log};
@@ -64,7 +64,7 @@ pub fn start_head(config: HeadConfig) -> io::Result<LocalLink> {
     let dial = dial_within(head.arrivals.clone());
     LocalLink::start(runtime, move |said, tell| async move {
         if let Err(error) = head.serve(link::keep(said, dial, |event| tell(event))).await {
-            eprintln!("gcs: the head ended: {error}");
+            complain!("gcs: the head ended: {error}");
             tell(LinkEvent::Down);
         }
     })
@@ -92,6 +92,7 @@ struct Head {
     front: Front,
     events: mpsc::UnboundedSender<Event>,
     seat: JoinHandle<()>,
+    stuck: Stuck,
     /// Connections of raylets.
     arrivals: mpsc::UnboundedSender<io::Result<UnixStream>>,
     arriving: mpsc::UnboundedReceiver<io::Result<UnixStream>>,
@@ -112,9 +113,9 @@ impl Head {
         let (journal, stuck) = Journal::start(recovered.store, recovered.records, Arc::clone(&data), events.clone())?;
         let log = Log { journal, snapshot: Gcs::snapshot };
         let seat = tokio::spawn(seat::run(recovered.machine, queue, Some(log)));
-        let front = Front::new(events.clone(), stuck, Arc::clone(&data))?;
+        let front = Front::new(events.clone(), stuck.clone(), Arc::clone(&data))?;
         let (arrivals, arriving) = mpsc::unbounded_channel();
-        Ok(Self { url, http, local, raylets, token, front, events, seat, arrivals, arriving, _data: data })
+        Ok(Self { url, http, local, raylets, token, front, events, seat, stuck, arrivals, arriving, _data: data })
     }
 
     /// When this returns, what was accepted is durable.
@@ -127,6 +128,10 @@ impl Head {
             () = raylets::welcome(self.raylets, self.arrivals) => Ok(()),
             ended = iosdk_http::serve(self.http, self.token, self.front.clone()) => ended,
             ended = iosdk_http::serve_unix(self.local, self.front.clone()) => ended,
+            // Its thread ends before only when it panics.
+            () = async { while self.stuck.changed().await.is_ok() {} } => {
+                Err(io::Error::other("the event log's thread ended; what it said last is above"))
+            }
             _ = &mut self.seat => return Err(io::Error::other("the machine ended; what it said last is above")),
         };
         let _it_ends_already = self.events.send(Event::End);

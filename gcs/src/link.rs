@@ -34,20 +34,20 @@ where
         match opened {
             Ok((sender, mut incoming)) => {
                 if std::mem::take(&mut away) {
-                    eprintln!("raylet: the link to the gcs is back");
+                    complain!("raylet: the link to the gcs is back");
                 }
                 tell(LinkEvent::Up);
                 let ended = pump(&mut outbox, &sender, &mut incoming, &tell).await;
                 tell(LinkEvent::Down);
                 match ended {
                     Ended::ByRaylet => return,
-                    Ended::ByGcs(why) => eprintln!("raylet: the link to the gcs broke, trying until it is back: {why}"),
+                    Ended::ByGcs(why) => complain!("raylet: the link to the gcs broke, trying until it is back: {why}"),
                 }
                 away = true;
             }
             Err(error) => {
                 if !std::mem::replace(&mut away, true) {
-                    eprintln!("raylet: cannot reach the gcs, trying until it is there: {error}");
+                    complain!("raylet: cannot reach the gcs, trying until it is there: {error}");
                 }
             }
         }
@@ -107,7 +107,7 @@ async fn pump<T: Fn(LinkEvent)>(
             },
             heard = incoming.next() => match heard {
                 Some(Ok(message)) => tell(LinkEvent::Message(message)),
-                Some(Err(status)) => return Ended::ByGcs(status.to_string()),
+                Some(Err(status)) => return Ended::ByGcs(status.message().to_owned()),
                 None => return Ended::ByGcs("the gcs ended the stream".to_owned()),
             },
         }

@@ -115,7 +115,7 @@ where
         Server::builder().serve_with_incoming(GcsService::new(events), UnboundedReceiverStream::new(incoming));
     tokio::spawn(async move {
         if let Err(error) = listener.await {
-            eprintln!("gcs: the listener ended: {error}");
+            complain!("gcs: the listener ended: {error}");
         }
     });
     link::keep(said, dial_within(arrivals), |event| tell(event)).await;

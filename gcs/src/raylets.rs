@@ -21,7 +21,7 @@ pub(crate) async fn welcome(listener: UnixListener, arrivals: mpsc::UnboundedSen
             }
             Err(error) => {
                 if !std::mem::replace(&mut short, true) {
-                    eprintln!("gcs: no raylet can join for now: {error}");
+                    complain!("gcs: no raylet can join for now: {error}");
                 }
                 tokio::time::sleep(BREATHER).await;
             }
@@ -35,11 +35,11 @@ fn is_ours(stream: &UnixStream) -> bool {
     match stream.peer_cred() {
         Ok(peer) if peer.uid() == own => true,
         Ok(peer) => {
-            eprintln!("gcs: a process of uid {} may not join: this is the head of uid {own}", peer.uid());
+            complain!("gcs: a process of uid {} may not join: this is the head of uid {own}", peer.uid());
             false
         }
         Err(error) => {
-            eprintln!("gcs: a connection does not say whose it is: {error}");
+            complain!("gcs: a connection does not say whose it is: {error}");
             false
         }
     }

@@ -18,7 +18,7 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(data: &DataDir, config: Config) -> io::Result<Recovered> {
     let opened = iosdk_gcs_log::open(&data.log()).map_err(io::Error::other)?;
     let Opened { store, snapshot, records, repairs } = opened;
-    repairs.iter().for_each(|line| eprintln!("gcs: {line}"));
+    repairs.iter().for_each(|line| complain!("gcs: {line}"));
     let snapshot = snapshot.map(|bytes| read(&bytes, "the snapshot")).transpose()?;
     let count = records.len();
     let decoded: io::Result<Vec<Record>> =

@@ -148,7 +148,7 @@ impl<M: Machine<Input = Input, Effect = Effect>> Seat<M> {
 
     fn release(&mut self, released: Released) {
         match released {
-            Released::Effect(effect) => self.act(effect),
+            Released::Effect(effect) => self.act(*effect),
             Released::CannotStart { node, number, why } => {
                 let report = JobReport::unseen(JobCause::CannotStart(why), 0, now_ms());
                 self.step(Input::FromRaylet { node, message: RayletToGcs::JobEnded { number, report } });

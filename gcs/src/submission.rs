@@ -55,8 +55,8 @@ impl Judge {
             // What is left out was left out by who made the package.
             if !matches!(field.as_str(), "env_vars" | "working_dir" | "excludes") && !is_empty(value) {
                 return Err(ApiError::invalid(format!(
-                    "runtime_env.{field} is not there yet; env_vars and working_dir are: leave {field} out, or do what it does in \
-                     the entrypoint"
+                    "runtime_env.{field} is not there yet; env_vars and working_dir are: leave {field} out, or do \
+                     what it does in the entrypoint"
                 )));
             }
         }

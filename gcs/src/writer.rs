@@ -75,7 +75,7 @@ impl Writer {
                 }
             }
             if written.and_then(|()| self.commit(group)).is_err() {
-                eprintln!("gcs: ends with a full disk; what was not acknowledged before is not kept");
+                complain!("gcs: ends with a full disk; what was not acknowledged before is not kept");
                 return;
             }
             for (numbers, answer) in reads {
@@ -126,7 +126,7 @@ impl Writer {
             let path = self.data.secrets(number);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    eprintln!("gcs: the secrets of job {number} stay in {}: {error}", path.display());
+                    complain!("gcs: the secrets of job {number} stay in {}: {error}", path.display());
                 }
                 _ => {}
             }
@@ -145,28 +145,27 @@ impl Writer {
     /// A disk that is full now has room later; until then nobody is told anything.
     fn until_written(&mut self, mut write: impl FnMut(&mut Self) -> io::Result<()>) -> Result<(), GivenUp> {
         while let Err(error) = write(self) {
-            if self.stuck.borrow().is_none() {
-                eprintln!("gcs: nothing can be written down, so nothing is accepted; trying every second: {error}");
-                self.stuck.send_replace(Some(error.to_string()));
+            if self.stuck.send_replace(Some(error.to_string())).is_none() {
+                complain!("gcs: nothing can be written down, so nothing is accepted; trying every second: {error}");
             }
             match self.closed.recv_timeout(RETRY) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => return Err(GivenUp),
             }
         }
-        if self.stuck.borrow().is_some() {
-            eprintln!("gcs: what waited is written down; jobs are accepted again");
-            self.stuck.send_replace(None);
+        if self.stuck.send_if_modified(|why| why.take().is_some()) {
+            complain!("gcs: what waited is written down; jobs are accepted again");
         }
         Ok(())
     }
 
     fn release(&self, effect: Effect) -> Released {
-        let Effect::StartJob { node, number, held } = effect else { return Released::Effect(effect) };
+        let Effect::StartJob { node, number, held } = effect else { return Released::Effect(Box::new(effect)) };
         match self.stored(number) {
             Ok(Some(stored)) => {
                 let spec = stored.start(&self.data, number);
-                Released::Effect(Effect::ToRaylet { node, message: GcsToRaylet::StartJob { number, held, spec } })
+                let message = GcsToRaylet::StartJob { number, held, spec };
+                Released::Effect(Box::new(Effect::ToRaylet { node, message }))
             }
             Ok(None) => {
                 Released::CannotStart { node, number, why: "the event log does not have what to run".to_owned() }
@@ -193,6 +192,6 @@ impl Group {
 }
 
 fn report(error: String) -> Option<Stored> {
-    eprintln!("gcs: {error}");
+    complain!("gcs: {error}");
     None
 }
