@@ -39,6 +39,7 @@ pub(crate) fn run(args: GcsArgs) -> i32 {
 }
 
 fn serve(args: GcsArgs) -> io::Result<()> {
+    iosdk_raylet::unblock_signals()?;
     let GcsArgs { data_dir, port, slots, infeasible_waits, parent } = args;
     if let Some(parent) = parent {
         set_parent_process_death_signal(Some(Signal::TERM))?;

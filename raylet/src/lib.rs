@@ -31,3 +31,4 @@ pub use gcs_link::{GcsEvent, GcsLink};
 pub use inherited::control_socket;
 pub use node::{SignalsTaken, Start, run};
 pub use session::Session;
+pub use signals::unblock_signals;

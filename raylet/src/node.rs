@@ -317,7 +317,7 @@ impl<G: GcsLink> Node<G> {
         if process.is_driver() {
             return self.driver_gone(number);
         }
-        if process.life == Life::Alive {
+        if process.life == Life::Alive && !process.intended {
             eprintln!("raylet: the connection of process {} {how}", process.pid);
             self.after(GRACE, Timer::KillAfter(number));
         }

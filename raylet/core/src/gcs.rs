@@ -62,9 +62,6 @@ impl Raylet {
         out.extend(self.processes.live.keys().filter_map(|number| self.driver_joined(*number)).map(Effect::ToGcs));
         let creating = self.actors.creating.values().cloned();
         out.extend(creating.map(|spec| Effect::ToGcs(RayletToGcs::CreateActor { spec })));
-        for (actor, process) in self.actors.running() {
-            out.push(Effect::ToGcs(RayletToGcs::ActorStarted { actor, address: self.address(process) }));
-        }
         for (spec, process) in self.actors.living() {
             let (spec, address) = (spec.clone(), self.address(process));
             out.push(Effect::ToGcs(RayletToGcs::ActorLives { spec, address }));
