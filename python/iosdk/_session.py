@@ -239,14 +239,18 @@ def welcome() -> Mapping[str, Any]:
     return _state.welcome
 
 
+def bare_program() -> list[str]:
+    """The words that run the command line in a bare interpreter: the extension loaded by path, and no user code."""
+    extension = _core.__file__
+    assert extension is not None
+    return [sys.executable, "-I", "-S", "-c", _LOADER, extension]
+
+
 def _spawn(control_fd: int, config: Mapping[str, Any]) -> int:
     import json
 
-    extension = _core.__file__
-    assert extension is not None
     control = 3
-    arguments = [sys.executable, "-I", "-S", "-c", _LOADER, extension]
-    arguments += ["daemon", "--control-fd", str(control), "--config", json.dumps(config)]
+    arguments = [*bare_program(), "daemon", "--control-fd", str(control), "--config", json.dumps(config)]
     actions = [
         # Of all our descriptors only this one and stderr are inherited: every other is close-on-exec.
         (os.POSIX_SPAWN_DUP2, control_fd, control),

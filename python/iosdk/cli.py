@@ -1,41 +1,25 @@
-"""The command `iosdk`."""
+"""The command `iosdk`: the Rust command line in this interpreter, and the example program."""
 
 from __future__ import annotations
 
-import argparse
+import signal
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_EXAMPLES = """examples:
-  iosdk --version     what is installed
-  iosdk demo          cross-validate some 40 models on all CPUs, with a progress bar and a table
-"""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code. `arguments`: without the program's name, default those of the
-    process."""
-    from iosdk import __version__
+    """Runs the command; returns its exit code. `arguments`: without the program's name, default those of the process."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["demo"]:
+        return _demo(words[1:])
+    from iosdk import _core, _session
 
-    parser = argparse.ArgumentParser(
-        prog="iosdk",
-        description="Run Python functions as tasks and classes as actors on all CPUs.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"iosdk {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("demo", help="run the example program", description="Runs the example program.", add_help=True)
-    chosen, rest = parser.parse_known_args(arguments)
-    if chosen.command == "demo":
-        return _demo(rest)
-    if rest:
-        parser.error(f"unknown arguments: {' '.join(rest)}")
-    parser.print_help()
-    return 2
+    # The command line handles Ctrl-C itself where it has something to say, and else ends by it as any program.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return _core.cli_main(words, _session.bare_program())
 
 
 def _demo(arguments: list[str]) -> int:
