@@ -1,6 +1,7 @@
 //! A head's data directory as its operator sees it: where it is, whether a head runs in it, and which process that is.
 
 use crate::failure::{Failure, failed};
+use crate::head::{NODE_LOCK as LOCK, state_dir};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, getuid, pidfd_open};
@@ -11,14 +12,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Locked (flock) by the head for as long as it lives.
-const LOCK: &str = "lock";
 
 /// What the head writes down about itself, as `head.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct HeadFile {
     pub(crate) pid: i32,
-    pub(crate) gcs_pid: i32,
     pub(crate) url: String,
     pub(crate) version: String,
     /// Milliseconds since 1970.
@@ -33,7 +31,7 @@ impl DataDir {
     pub(crate) fn given(path: Option<&Path>) -> Result<Self, Failure> {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let path = path.map(Path::to_owned).or_else(|| set("IOSDK_DATA_DIR"));
-        let path = path.unwrap_or_else(|| default_dir(set, getuid().as_raw()));
+        let path = path.unwrap_or_else(|| noted().unwrap_or_else(|| state_dir().join("head")));
         std::path::absolute(&path).map(Self).map_err(|error| failed(&path.display().to_string(), error))
     }
 
@@ -156,13 +154,12 @@ pub(crate) fn process(pid: i32) -> Result<Option<OwnedFd>, Failure> {
     }
 }
 
-fn default_dir(set: impl Fn(&'static str) -> Option<PathBuf>, uid: u32) -> PathBuf {
-    // Relative paths in XDG variables do not count, says the specification.
-    let state = set("XDG_STATE_HOME").filter(|dir| dir.is_absolute());
-    match state.or_else(|| set("HOME").map(|home| home.join(".local/state"))) {
-        Some(state) => state.join("iosdk/head"),
-        None => set("TMPDIR").unwrap_or_else(|| "/tmp".into()).join(format!("iosdk-{uid}/head")),
-    }
+/// The head that was started last, wherever it keeps its things. In a directory for all anybody could have noted one.
+fn noted() -> Option<PathBuf> {
+    let path = state_dir().join("current");
+    let mine = std::fs::metadata(&path).is_ok_and(|about| about.uid() == getuid().as_raw());
+    let text = mine.then(|| std::fs::read_to_string(&path)).and_then(Result::ok)?;
+    Some(PathBuf::from(text.trim())).filter(|dir| dir.join("head.json").exists())
 }
 
 #[cfg(test)]
@@ -171,25 +168,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn the_default_is_this_users() {
-        let dir = |given: &[(&str, &str)]| {
-            let set = |name| given.iter().find(|(own, _)| *own == name).map(|(_, value)| PathBuf::from(value));
-            default_dir(set, 7)
-        };
-        assert_eq!(dir(&[("XDG_STATE_HOME", "/s"), ("HOME", "/h")]), Path::new("/s/iosdk/head"));
-        assert_eq!(dir(&[("XDG_STATE_HOME", "s"), ("HOME", "/h")]), Path::new("/h/.local/state/iosdk/head"));
-        assert_eq!(dir(&[("TMPDIR", "/t")]), Path::new("/t/iosdk-7/head"));
-        assert_eq!(dir(&[]), Path::new("/tmp/iosdk-7/head"));
-    }
-
-    #[test]
     fn who_holds_the_lock_is_the_head() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = DataDir(scratch.path().to_owned());
         assert!(!dir.runs().unwrap());
         assert_eq!(dir.head().unwrap(), None);
         let pid = std::process::id() as i32;
-        let json = format!(r#"{{"pid": {pid}, "gcs_pid": 1, "url": "u", "version": "v", "started_ms": 5}}"#);
+        let json = format!(r#"{{"pid": {pid}, "url": "u", "version": "v", "started_ms": 5}}"#);
         std::fs::write(scratch.path().join("head.json"), json).unwrap();
         let head = dir.head().unwrap().unwrap();
         let lock = File::create(scratch.path().join(LOCK)).unwrap();

@@ -9,10 +9,13 @@ use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Locked (flock) by the node for as long as it lives.
+pub(crate) const NODE_LOCK: &str = "node.lock";
 
 /// Whoever started it reads one line from `ready_fd`: `ready URL` or `error WHY`.
 pub(crate) fn run(ready_fd: i32, config: &str) -> i32 {
@@ -66,6 +69,7 @@ fn serve(config: HeadConfig, mut ready: File) -> io::Result<()> {
     private(&data)?;
     let logs = data.join("logs");
     private(&logs)?;
+    let _held_while_it_lives = lock(&data)?;
     redirect(&logs.join("node.log"))?;
     let epoch = next_epoch(&data)?;
     let waits = node.infeasible_waits;
@@ -79,7 +83,7 @@ fn serve(config: HeadConfig, mut ready: File) -> io::Result<()> {
         let (gcs, url) = start_gcs(&data, program, (port, slots, waits), logs.join("gcs.log"))?;
         (iosdk_gcs::connect(data.join("gcs.sock"))?, url, Some(gcs))
     };
-    let note = Note { data: data.clone(), url: url.clone(), gcs_pid: gcs.as_ref().map(|gcs| gcs.pid) };
+    let note = Note { data: data.clone(), url: url.clone() };
     let announce = Box::new(move || {
         note.write()?;
         // Whoever started this may have gone: it runs all the same.
@@ -150,6 +154,29 @@ fn private(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// One node a data directory. The file names the holder for whoever comes second.
+fn lock(data: &Path) -> io::Result<File> {
+    let path = data.join(NODE_LOCK);
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let holder = fs::read_to_string(&path)?;
+            let text = format!(
+                "a head runs on {} already (process {}): stop it with `iosdk stop`, or choose another --data-dir",
+                data.display(),
+                holder.trim()
+            );
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
+        Err(error) => return Err(io::Error::new(error.kind(), format!("locking {}: {error}", path.display()))),
+    }
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
 /// Each start of the node is an incarnation of its own: what lived in an earlier one is gone.
 fn next_epoch(data: &Path) -> io::Result<u32> {
     let path = data.join("epoch");
@@ -163,7 +190,6 @@ fn next_epoch(data: &Path) -> io::Result<u32> {
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
     let draft = path.with_extension("tmp");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(text.as_bytes())?;
@@ -175,7 +201,6 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 struct Note {
     data: PathBuf,
     url: String,
-    gcs_pid: Option<i32>,
 }
 
 impl Note {
@@ -183,7 +208,6 @@ impl Note {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let note = serde_json::json!({
             "pid": std::process::id(),
-            "gcs_pid": self.gcs_pid,
             "url": self.url,
             "version": env!("CARGO_PKG_VERSION"),
             "started_ms": u64::try_from(started).unwrap_or(u64::MAX),
@@ -197,13 +221,34 @@ impl Note {
 
 /// The folder in which heads of this user are noted; `python/iosdk/_attach.py` looks there too.
 pub(crate) fn state_dir() -> PathBuf {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
-    match base {
+    state_dir_of(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+}
+
+fn state_dir_of(set: impl Fn(&'static str) -> Option<PathBuf>) -> PathBuf {
+    // Relative paths in XDG variables do not count, says the specification.
+    let base = set("XDG_STATE_HOME").filter(|dir| dir.is_absolute());
+    match base.or_else(|| set("HOME").map(|home| home.join(".local/state"))) {
         Some(base) => base.join("iosdk"),
         None => {
             let tmp = set("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"));
             tmp.join(format!("iosdk-{}", rustix::process::getuid().as_raw()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_a_user_is_its_own() {
+        let dir = |given: &[(&str, &str)]| {
+            state_dir_of(|name| given.iter().find(|(own, _)| *own == name).map(|(_, value)| PathBuf::from(value)))
+        };
+        let own = format!("iosdk-{}", rustix::process::getuid().as_raw());
+        assert_eq!(dir(&[("XDG_STATE_HOME", "/s"), ("HOME", "/h")]), Path::new("/s/iosdk"));
+        assert_eq!(dir(&[("XDG_STATE_HOME", "s"), ("HOME", "/h")]), Path::new("/h/.local/state/iosdk"));
+        assert_eq!(dir(&[("TMPDIR", "/t")]), Path::new("/t").join(&own));
+        assert_eq!(dir(&[]), Path::new("/tmp").join(&own));
     }
 }

@@ -99,7 +99,6 @@ impl Seen {
                 if let Some(head) = head {
                     all["url"] = json!(head.url);
                     all["pid"] = json!(head.pid);
-                    all["gcs_pid"] = json!(head.gcs_pid);
                     all["started_ms"] = json!(head.started_ms);
                 }
             }
@@ -115,7 +114,7 @@ impl Seen {
                 if let Some(head) = head {
                     let up = since(head.started_ms).map_or(String::new(), |up| format!(", up {}", duration(up)));
                     facts.push(("address", head.url.clone()));
-                    facts.push(("process", format!("{} (GCS {}){up}", head.pid, head.gcs_pid)));
+                    facts.push(("process", format!("{}{up}", head.pid)));
                 }
                 facts.push(("data", data_dir.clone()));
                 facts.push(("token", token_file.clone()));

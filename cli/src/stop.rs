@@ -1,7 +1,7 @@
 //! `iosdk stop`: ends the jobs that run, then the head.
 
 use crate::client::{Client, block_on};
-use crate::data_dir::{DataDir, HeadFile, process};
+use crate::data_dir::{DataDir, HeadFile};
 use crate::failure::{Done, Failure, failed};
 use crate::job::{name, stop as job_stop};
 use crate::printing::{print, print_json};
@@ -60,11 +60,10 @@ impl Stop {
             let text = format!("a head runs in {shown}, and it is not process {} that head.json names", head.pid);
             Failure::Degraded(format!("{text}: it starts or ends just now. Try again"))
         })?;
-        let gcs = gcs_process(&head)?;
         let ended = self.end_jobs(dir.clone())?;
         if self.force {
-            kill(&found)?;
-            gcs.as_ref().map_or(Ok(()), kill)?;
+            // Its GCS and its workers end with it.
+            signal(&found, Signal::KILL)?;
         } else {
             signal(&found, Signal::TERM)?;
         }
@@ -139,23 +138,6 @@ async fn end_jobs(client: &Client, force: bool) -> Result<Ended, Failure> {
     }
     ended.queued = client.get::<ClusterInfo>("/api/cluster").await?.jobs_queued;
     Ok(ended)
-}
-
-/// None: it is gone, or what goes by its number is another's child.
-fn gcs_process(head: &HeadFile) -> Result<Option<OwnedFd>, Failure> {
-    let Some(found) = process(head.gcs_pid)? else { return Ok(None) };
-    let stat = match std::fs::read_to_string(format!("/proc/{}/stat", head.gcs_pid)) {
-        Ok(stat) => stat,
-        // Between the two looks.
-        Err(_gone) => return Ok(None),
-    };
-    // The name in parentheses may have anything in it. Then come the state and the parent.
-    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
-    Ok((parent == Some(head.pid)).then_some(found))
-}
-
-fn kill(process: &OwnedFd) -> Result<(), Failure> {
-    signal(process, Signal::KILL)
 }
 
 fn signal(process: &OwnedFd, signal: Signal) -> Result<(), Failure> {

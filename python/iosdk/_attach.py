@@ -96,7 +96,7 @@ def _owner(connection: Any) -> int:
 def state_dir() -> str:
     """The folder in which heads of this user are noted."""
     base = os.environ.get("XDG_STATE_HOME")
-    if not base:
+    if not base or not os.path.isabs(base):
         home = os.environ.get("HOME")
         base = os.path.join(home, ".local", "state") if home else None
     if base:
