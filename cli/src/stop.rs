@@ -37,7 +37,7 @@ pub(crate) struct Stop {
 
 /// For the head to write down what is left and to end.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For a head that is to be killed to pass the order on to its jobs.
+/// For a head that is to be killed to pass the order on to its jobs, and to clean up.
 const LAST_ORDERS: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
@@ -61,11 +61,10 @@ impl Stop {
             Failure::Degraded(format!("{text}: it starts or ends just now. Try again"))
         })?;
         let ended = self.end_jobs(dir.clone())?;
-        if self.force {
+        signal(&found, Signal::TERM)?;
+        if self.force && !wait(&found, LAST_ORDERS)? {
             // Its GCS and its workers end with it.
             signal(&found, Signal::KILL)?;
-        } else {
-            signal(&found, Signal::TERM)?;
         }
         if !wait(&found, PATIENCE)? {
             let seconds = PATIENCE.as_secs();
