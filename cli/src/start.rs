@@ -1,5 +1,6 @@
 //! `iosdk start --head`: configures a head, starts it and says what to do with it.
 
+use crate::config::PORT;
 use crate::data_dir::DataDir;
 use crate::failure::{Done, Failure};
 use crate::job::json_object as object;
@@ -71,8 +72,6 @@ enum Infeasible {
     Wait,
 }
 
-const PORT: u16 = 8265;
-
 impl Start {
     pub(crate) fn run(self, program: &[OsString]) -> Done {
         let (port, notes) = self.ray.judge(self.port)?;
@@ -80,7 +79,7 @@ impl Start {
         let dir = DataDir::given(self.data_dir.as_deref())?;
         let config = self.config(&dir, port.unwrap_or(PORT), program)?;
         dir.create()?;
-        if dir.runs()? {
+        if dir.node()?.is_some() || dir.locked()? {
             let url = dir.head()?.map_or("which has no address yet".to_owned(), |head| format!("at {}", head.url));
             let text = format!("a head runs in {} already, {url}. `iosdk status` shows it", dir.path().display());
             return Err(Failure::Failed(text));

@@ -56,7 +56,7 @@ struct Seen {
 
 /// What only the head's own machine knows.
 enum Own {
-    Local { data_dir: String, token_file: String, head: Option<HeadFile> },
+    Local { data_dir: String, token_file: String, head: Option<HeadFile>, gcs: Option<i32> },
     Remote { url: String },
 }
 
@@ -67,6 +67,7 @@ impl Own {
                 data_dir: dir.path().display().to_string(),
                 token_file: dir.token_file().display().to_string(),
                 head: dir.head()?,
+                gcs: dir.gcs()?.map(|server| server.pid),
             },
             Client::Remote { host, port, .. } => Self::Remote { url: format!("http://{host}:{port}") },
         })
@@ -93,13 +94,13 @@ impl Seen {
         });
         match &self.own {
             Own::Remote { url } => all["url"] = json!(url),
-            Own::Local { data_dir, token_file, head } => {
+            Own::Local { data_dir, token_file, head, gcs } => {
                 all["data_dir"] = json!(data_dir);
                 all["token_file"] = json!(token_file);
+                all["gcs_pid"] = json!(gcs);
                 if let Some(head) = head {
                     all["url"] = json!(head.url);
                     all["pid"] = json!(head.pid);
-                    all["gcs_pid"] = json!(head.gcs_pid);
                     all["started_ms"] = json!(head.started_ms);
                 }
             }
@@ -111,11 +112,12 @@ impl Seen {
         let mut facts = Vec::new();
         match &self.own {
             Own::Remote { url } => facts.push(("address", url.clone())),
-            Own::Local { data_dir, token_file, head } => {
+            Own::Local { data_dir, token_file, head, gcs } => {
                 if let Some(head) = head {
                     let up = since(head.started_ms).map_or(String::new(), |up| format!(", up {}", duration(up)));
                     facts.push(("address", head.url.clone()));
-                    facts.push(("process", format!("{} (GCS {}){up}", head.pid, head.gcs_pid)));
+                    let gcs = gcs.filter(|gcs| *gcs != head.pid).map_or(String::new(), |gcs| format!(" (GCS {gcs})"));
+                    facts.push(("process", format!("{}{gcs}{up}", head.pid)));
                 }
                 facts.push(("data", data_dir.clone()));
                 facts.push(("token", token_file.clone()));

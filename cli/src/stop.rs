@@ -1,7 +1,7 @@
 //! `iosdk stop`: ends the jobs that run, then the head.
 
 use crate::client::{Client, block_on};
-use crate::data_dir::{DataDir, HeadFile, process};
+use crate::data_dir::DataDir;
 use crate::failure::{Done, Failure, failed};
 use crate::job::{name, stop as job_stop};
 use crate::printing::{print, print_json};
@@ -50,30 +50,31 @@ struct Ended {
 
 impl Stop {
     pub(crate) fn run(self) -> Done {
-        let dir = DataDir::given(self.data_dir.as_deref())?;
+        let dir = DataDir::found(self.data_dir.as_deref())?;
         let shown = dir.path().display();
-        if dir.open()?.is_none() || !dir.runs()? {
+        let Some(node) = dir.node()? else {
+            if dir.locked()? {
+                return Err(Failure::Degraded(format!("the head in {shown} starts or ends just now: try again")));
+            }
             return Err(Failure::NoHead(format!("no head runs in {shown}; --data-dir says where another one is")));
-        }
-        let head = dir.head()?.ok_or_else(|| Failure::Degraded(format!("the head in {shown} only just starts")))?;
-        let found = dir.head_process(&head)?.ok_or_else(|| {
-            let text = format!("a head runs in {shown}, and it is not process {} that head.json names", head.pid);
-            Failure::Degraded(format!("{text}: it starts or ends just now. Try again"))
-        })?;
-        let gcs = gcs_process(&head)?;
-        let ended = self.end_jobs(dir.clone())?;
+        };
+        let gcs = dir.gcs()?;
+        let ended = self.end_jobs(dir)?;
         if self.force {
-            kill(&found)?;
-            gcs.as_ref().map_or(Ok(()), kill)?;
+            // The node first: it would start another GCS.
+            signal(&node.process, Signal::KILL)?;
+            gcs.as_ref().map_or(Ok(()), |gcs| signal(&gcs.process, Signal::KILL))?;
         } else {
-            signal(&found, Signal::TERM)?;
+            signal(&node.process, Signal::TERM)?;
         }
-        if !wait(&found, PATIENCE)? {
-            let seconds = PATIENCE.as_secs();
-            let text = format!("the head (process {}) has not ended within {seconds} s: iosdk stop --force", head.pid);
-            return Err(Failure::Failed(text));
+        for server in [Some(&node), gcs.as_ref()].into_iter().flatten() {
+            if !wait(&server.process, PATIENCE)? {
+                let (pid, seconds) = (server.pid, PATIENCE.as_secs());
+                let text = format!("the head (process {pid}) has not ended within {seconds} s: iosdk stop --force");
+                return Err(Failure::Failed(text));
+            }
         }
-        self.report(&head, &ended)
+        self.report(node.pid, &ended)
     }
 
     fn end_jobs(&self, dir: DataDir) -> Result<Ended, Failure> {
@@ -97,10 +98,10 @@ impl Stop {
         })
     }
 
-    fn report(&self, head: &HeadFile, ended: &Ended) -> Done {
+    fn report(&self, pid: i32, ended: &Ended) -> Done {
         if self.json {
             let Ended { stopped, left, queued } = ended;
-            print_json(&json!({"pid": head.pid, "jobs_stopped": stopped, "jobs_left": left, "jobs_queued": queued}))?;
+            print_json(&json!({"pid": pid, "jobs_stopped": stopped, "jobs_left": left, "jobs_queued": queued}))?;
             return Ok(0);
         }
         if !ended.left.is_empty() {
@@ -112,7 +113,7 @@ impl Stop {
             1 => "; 1 job waits for the next start".to_owned(),
             many => format!("; {many} jobs wait for the next start"),
         };
-        print(&format!("The head (process {}) has ended{queued}\n", head.pid))?;
+        print(&format!("The head (process {pid}) has ended{queued}\n"))?;
         Ok(0)
     }
 }
@@ -139,23 +140,6 @@ async fn end_jobs(client: &Client, force: bool) -> Result<Ended, Failure> {
     }
     ended.queued = client.get::<ClusterInfo>("/api/cluster").await?.jobs_queued;
     Ok(ended)
-}
-
-/// None: it is gone, or what goes by its number is another's child.
-fn gcs_process(head: &HeadFile) -> Result<Option<OwnedFd>, Failure> {
-    let Some(found) = process(head.gcs_pid)? else { return Ok(None) };
-    let stat = match std::fs::read_to_string(format!("/proc/{}/stat", head.gcs_pid)) {
-        Ok(stat) => stat,
-        // Between the two looks.
-        Err(_gone) => return Ok(None),
-    };
-    // The name in parentheses may have anything in it. Then come the state and the parent.
-    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
-    Ok((parent == Some(head.pid)).then_some(found))
-}
-
-fn kill(process: &OwnedFd) -> Result<(), Failure> {
-    signal(process, Signal::KILL)
 }
 
 fn signal(process: &OwnedFd, signal: Signal) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! The GCS's side of the `Link` RPC, written by hand: one method, so nothing is generated.
 
 use crate::codec::Rmp;
-use crate::seat::Event;
+use crate::event::Event;
 use iosdk_types::message::{GcsToRaylet, RayletToGcs};
 use std::convert::Infallible;
 use std::future::Future;

@@ -154,8 +154,10 @@ impl Raylet {
             ProcessToRaylet::ExtentReturn { offset } => self.extent_return(now, number, offset, out),
             ProcessToRaylet::Query { request, query } => self.query(number, request, &query, out),
             ProcessToRaylet::Shutdown => {
-                if phase == Phase::Driver && self.config.ends_with_driver {
-                    self.shut_down(out);
+                match self.job_of(number).filter(|_| phase == Phase::Driver) {
+                    Some(_) if self.config.ends_with_driver => self.shut_down(out),
+                    Some(job) => self.close_job(job, out),
+                    None => {}
                 }
             }
         }
