@@ -167,3 +167,48 @@ fn since(started_ms: u64) -> Option<u64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis();
     u64::try_from(now).ok()?.checked_sub(started_ms)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use iosdk_types::ResourceSet;
+
+    fn seen(alive: &[bool]) -> Seen {
+        let node = |alive: &bool| NodeInfo {
+            node_id: format!("{alive}-0123456789abcdef"),
+            address: "127.0.0.1".into(),
+            is_head: true,
+            alive: *alive,
+            resources_total: ResourceSet::new().with("CPU", Amount::units(2)).with("memory", Amount::units(3 << 30)),
+            resources_available: ResourceSet::new().with("CPU", Amount(5_000)).with("memory", Amount::units(1 << 30)),
+        };
+        let text = || "1".to_owned();
+        Seen {
+            own: Own::Remote { url: "http://localhost:1".into() },
+            version: VersionInfo {
+                version: text(),
+                ray_version: text(),
+                ray_commit: text(),
+                session_name: text(),
+                iosdk_version: text(),
+            },
+            cluster: ClusterInfo { nodes: alive.iter().map(node).collect(), jobs_queued: 5, jobs_running: 1 },
+        }
+    }
+
+    #[test]
+    fn what_is_used_is_what_is_not_available() {
+        let rows = rows(&seen(&[true]).cluster.nodes[0]);
+        let rows: Vec<[&str; 6]> = rows.iter().map(|row| row.each_ref().map(Cell::text)).collect();
+        assert_eq!(rows[0][3..], ["CPU", "1.5", "2"]);
+        assert_eq!(rows[1][3..], ["memory", "2.0 GiB", "3.0 GiB"]);
+    }
+
+    #[test]
+    fn a_node_that_is_lost_is_trouble() {
+        assert_eq!(seen(&[true, true]).trouble(), None);
+        assert!(seen(&[true, false]).trouble().unwrap().contains("false-0123456789abcdef"));
+        assert!(seen(&[false]).trouble().unwrap().contains("no node is alive"));
+        assert!(seen(&[]).trouble().unwrap().contains("no node is alive"));
+    }
+}
