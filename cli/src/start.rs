@@ -1,5 +1,6 @@
 //! `iosdk start --head`: configures a head, starts it and says what to do with it.
 
+use crate::client::{Client, block_on};
 use crate::config::PORT;
 use crate::data_dir::DataDir;
 use crate::failure::{Done, Failure};
@@ -9,9 +10,12 @@ use crate::quoting::quoted;
 use crate::ray_flags::RayFlags;
 use crate::spawn::{Spawned, spawn, stay};
 use clap::{Args, ValueEnum};
+use iosdk_http::ClusterInfo;
 use serde_json::{Map, Value, json};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Start a head on this machine
 #[derive(Args)]
@@ -37,12 +41,13 @@ pub(crate) struct Start {
     /// [default: what the machine has]
     #[arg(long, value_name = "N")]
     num_cpus: Option<f64>,
+    /// [default: 0]
     #[arg(long, value_name = "N")]
     num_gpus: Option<f64>,
     /// For tasks, in bytes or with a unit: 8GiB [default: what the machine has]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
-    /// For objects
+    /// For objects [default: a share of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     object_store_memory: Option<u64>,
     /// Custom resources: {"tpu": 1}
@@ -60,6 +65,7 @@ pub(crate) struct Start {
     /// What no node can ever run: an error at once, or waiting for a node that can
     #[arg(long, value_enum, default_value = "raise")]
     infeasible: Infeasible,
+    /// As JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -71,6 +77,10 @@ enum Infeasible {
     Raise,
     Wait,
 }
+
+/// It takes milliseconds.
+const JOINING: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Start {
     pub(crate) fn run(self, program: &[OsString]) -> Done {
@@ -85,6 +95,7 @@ impl Start {
             return Err(Failure::Failed(text));
         }
         let spawned = spawn(program, &dir, &config)?;
+        block_on(joined(&Client::local(dir.clone())))?;
         self.announce(&dir, &spawned)?;
         if self.block { stay(spawned) } else { Ok(0) }
     }
@@ -145,6 +156,22 @@ impl Start {
         let runs = screen.paint(Colour::Green, &format!("The head runs: {url}"));
         print(&format!("{runs}\n\n{facts}"))
     }
+}
+
+/// Waits until the head has a node: before that jobs would wait, and `status` would say that it is not well.
+async fn joined(client: &Client) -> Result<(), Failure> {
+    let began = Instant::now();
+    while client.get::<ClusterInfo>("/api/cluster").await?.nodes.iter().all(|node| !node.alive) {
+        if began.elapsed() >= JOINING {
+            let seconds = JOINING.as_secs();
+            eprintln!(
+                "iosdk: the head runs, and its node has not joined it within {seconds} s: `iosdk status` says when"
+            );
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 fn labels(text: Option<&str>) -> Result<Map<String, Value>, Failure> {

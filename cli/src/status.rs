@@ -20,6 +20,7 @@ Examples:
   iosdk status --json | jq -r .url
   iosdk status >/dev/null && echo well")]
 pub(crate) struct Status {
+    /// As JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -31,6 +31,7 @@ pub(crate) struct Stop {
     /// [default: $IOSDK_DATA_DIR, then ~/.local/state/iosdk/head]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// As JSON
     #[arg(long)]
     json: bool,
 }
