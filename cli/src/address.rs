@@ -21,14 +21,14 @@ impl Address {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         match self.address.clone().or_else(|| set("IOSDK_ADDRESS")).as_deref() {
-            None | Some("auto") => Ok(Client::local(DataDir::given(None)?)),
+            None | Some("auto") => Ok(Client::local(DataDir::found(None)?)),
             Some(url) if url.contains("://") => {
                 let authority = authority(url)?;
                 let file = self.token_file.clone().or_else(|| set("IOSDK_TOKEN_FILE").map(PathBuf::from));
                 Ok(Client::remote(authority, token(url, file.as_deref(), set("RAY_AUTH_TOKEN"))?))
             }
             Some(dir) if dir.contains('/') || Path::new(dir).is_dir() => {
-                Ok(Client::local(DataDir::given(Some(Path::new(dir)))?))
+                Ok(Client::local(DataDir::found(Some(Path::new(dir)))?))
             }
             Some(other) => Err(Failure::Usage(format!("{EXPECTED}, got {other:?}"))),
         }

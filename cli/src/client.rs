@@ -1,6 +1,6 @@
 //! Requests to a head: over its Unix socket, where the kernel says who asks, or over TCP with the token. One connection each.
 
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, HTTP_SOCKET};
 use crate::failure::{Failure, failed};
 use crate::payload::Payload;
 use bytes::Bytes;
@@ -124,7 +124,7 @@ async fn connect_local(dir: &DataDir) -> Result<UnixStream, Failure> {
         ))
     };
     let Some(open) = dir.open()? else { return Err(none(", which does not exist")) };
-    match UnixStream::connect(dir.socket(&open, "http.sock")).await {
+    match UnixStream::connect(dir.socket(&open, HTTP_SOCKET)).await {
         Ok(stream) => {
             let peer = stream.peer_cred().map_err(|error| failed("asking who serves the socket", error))?.uid();
             if peer == getuid().as_raw() {
@@ -133,7 +133,7 @@ async fn connect_local(dir: &DataDir) -> Result<UnixStream, Failure> {
             Err(Failure::Failed(format!("the socket in {shown} is served by uid {peer}: it is not believed")))
         }
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-            if dir.runs()? {
+            if dir.locked()? || dir.node()?.is_some() {
                 let log = dir.path().join("logs");
                 let text = "accepts no connections: it starts, ends, or has failed";
                 return Err(Failure::Degraded(format!(

@@ -3,7 +3,7 @@
 use crate::Cli;
 use crate::failure::Done;
 use crate::printing::print_bytes;
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
 /// Print the completions for a shell
@@ -31,8 +31,12 @@ impl Completion {
             Kind::Zsh => Shell::Zsh,
             Kind::Fish => Shell::Fish,
         };
+        // Without what only our own processes run.
+        let all = Cli::command();
+        let shown = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+        let mut root = Command::new("iosdk").version(env!("CARGO_PKG_VERSION")).subcommands(shown);
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "iosdk", &mut script);
+        clap_complete::generate(shell, &mut root, "iosdk", &mut script);
         print_bytes(&script)?;
         Ok(0)
     }

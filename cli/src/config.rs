@@ -88,7 +88,8 @@ fn given<T: DeserializeOwned>(json: &str) -> Result<T, String> {
 
 pub(crate) fn private(json: &str) -> Result<PrivateConfig, String> {
     let given: PrivateGiven = given(json)?;
-    let PrivateGiven { num_cpus, num_gpus, resources, memory, object_store_memory, infeasible_waits, tmpdir, .. } = given;
+    let PrivateGiven { num_cpus, num_gpus, resources, memory, object_store_memory, infeasible_waits, tmpdir, .. } =
+        given;
     let has = Has { num_cpus, num_gpus, resources, memory, object_store_memory, infeasible_waits, tmpdir };
     Ok(PrivateConfig {
         node: node(has)?,

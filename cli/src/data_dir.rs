@@ -1,24 +1,28 @@
 //! A head's data directory as its operator sees it: where it is, whether a head runs in it, and which process that is.
 
 use crate::failure::{Failure, failed};
-use crate::head::{NODE_LOCK as LOCK, state_dir};
+use crate::head::state_dir;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, getuid, pidfd_open};
 use serde::Deserialize;
 use std::fs::{DirBuilder, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+/// Locked (flock) by the GCS for as long as it lives.
+const LOCK: &str = "lock";
+const NODE_SOCKET: &str = "node.sock";
+pub(crate) const HTTP_SOCKET: &str = "http.sock";
 
 /// What the head writes down about itself, as `head.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct HeadFile {
     pub(crate) pid: i32,
     pub(crate) url: String,
-    pub(crate) version: String,
     /// Milliseconds since 1970.
     pub(crate) started_ms: u64,
 }
@@ -26,13 +30,34 @@ pub(crate) struct HeadFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DataDir(PathBuf);
 
+/// A process that serves one of the head's sockets.
+pub(crate) struct Server {
+    pub(crate) pid: i32,
+    /// It stays right when the number is given away.
+    pub(crate) process: OwnedFd,
+}
+
 impl DataDir {
-    /// The directory that was named, or the one that commands mean when nothing is said.
+    /// Where a head is to be: the directory that was named, or the usual one.
     pub(crate) fn given(path: Option<&Path>) -> Result<Self, Failure> {
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let path = path.map(Path::to_owned).or_else(|| set("IOSDK_DATA_DIR"));
-        let path = path.unwrap_or_else(|| noted().unwrap_or_else(|| state_dir().join("head")));
+        let set = std::env::var_os("IOSDK_DATA_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let path = path.map(Path::to_owned).or(set).unwrap_or_else(|| state_dir().join("head"));
         std::path::absolute(&path).map(Self).map_err(|error| failed(&path.display().to_string(), error))
+    }
+
+    /// Where a head is: the directory that was named; else that of the head that was started last, if it still runs; else the
+    /// usual one. `init(address="auto")` finds the same.
+    pub(crate) fn found(path: Option<&Path>) -> Result<Self, Failure> {
+        let usual = Self::given(path)?;
+        if path.is_some() || usual.0 != state_dir().join("head") {
+            return Ok(usual);
+        }
+        let noted = match noted(&state_dir().join("current")) {
+            Ok(noted) => noted,
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(failed("looking for the head that was started last", error)),
+        };
+        Ok(noted.map(Self).filter(|dir| dir.0.join(NODE_SOCKET).exists()).unwrap_or(usual))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -83,15 +108,15 @@ impl DataDir {
         Err(Failure::Failed(text))
     }
 
-    /// Whether a head lives in it.
-    pub(crate) fn runs(&self) -> Result<bool, Failure> {
+    /// Whether a GCS has it in its hands. So it is too while a head starts and ends.
+    pub(crate) fn locked(&self) -> Result<bool, Failure> {
         let path = self.0.join(LOCK);
         let lock = match File::open(&path) {
             Ok(lock) => lock,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(failed(&path.display().to_string(), error)),
         };
-        // Shared, so that two who look do not take one another for the head.
+        // Shared, so that two who look do not take one another for it.
         match flock(&lock, FlockOperation::NonBlockingLockShared) {
             Ok(()) => Ok(false),
             Err(Errno::WOULDBLOCK) => Ok(true),
@@ -110,81 +135,112 @@ impl DataDir {
         }
     }
 
-    /// The process that `head.json` names, when it surely is the head: it has the lock open. Its number may be another's by now.
-    pub(crate) fn head_process(&self, head: &HeadFile) -> Result<Option<OwnedFd>, Failure> {
-        let Some(process) = process(head.pid)? else { return Ok(None) };
-        let is_head = self.has_lock_open(head.pid).map_err(|error| failed("looking at the head's process", error))?;
-        Ok((is_head && self.runs()?).then_some(process))
+    /// The head's own process, its node, as the kernel says. None: there is none.
+    pub(crate) fn node(&self) -> Result<Option<Server>, Failure> {
+        self.server(NODE_SOCKET)
     }
 
-    fn has_lock_open(&self, pid: i32) -> io::Result<bool> {
-        let lock = std::fs::metadata(self.0.join(LOCK))?;
-        let entries = match std::fs::read_dir(format!("/proc/{pid}/fd")) {
-            Ok(entries) => entries,
-            Err(error) if is_gone(&error) => return Ok(false),
-            Err(error) => return Err(error),
+    /// The process that serves HTTP: the GCS, which may be the node.
+    pub(crate) fn gcs(&self) -> Result<Option<Server>, Failure> {
+        self.server(HTTP_SOCKET)
+    }
+
+    fn server(&self, name: &str) -> Result<Option<Server>, Failure> {
+        let Some(dir) = self.open()? else { return Ok(None) };
+        let said = |error: io::Error| failed(&format!("looking at {}", self.0.join(name).display()), error);
+        let Some(pid) = self.listener(&dir, name).map_err(said)? else { return Ok(None) };
+        let process = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => process,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(said(error.into())),
         };
-        for entry in entries {
-            // It may close a descriptor while we look.
-            let same = entry.and_then(|entry| std::fs::metadata(entry.path()));
-            if same.is_ok_and(|about| about.ino() == lock.ino() && about.dev() == lock.dev()) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        // It still listens, so the number was still its own when it was opened.
+        let same = self.listener(&dir, name).map_err(said)? == Some(pid);
+        Ok(same.then_some(Server { pid: pid.as_raw_pid(), process }))
     }
 
-    /// Connects to one of the head's sockets. The path goes through a descriptor: it may be longer than an address can be.
+    /// Who listens. None: nobody.
+    fn listener(&self, dir: &OwnedFd, name: &str) -> io::Result<Option<Pid>> {
+        match UnixStream::connect(self.socket(dir, name)) {
+            Ok(stream) => {
+                let peer = rustix::net::sockopt::socket_peercred(&stream)?;
+                if peer.uid != getuid() {
+                    return Err(io::Error::other(format!("uid {} serves it: it is not believed", peer.uid.as_raw())));
+                }
+                Ok(Some(peer.pid))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The way to one of the head's sockets. It goes through a descriptor: paths may be longer than addresses can be.
     pub(crate) fn socket(&self, dir: &OwnedFd, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))
     }
 }
 
-fn is_gone(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
-}
-
-/// A hold on the process, which stays right when its number is given away. None: there is none.
-pub(crate) fn process(pid: i32) -> Result<Option<OwnedFd>, Failure> {
-    let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Ok(None) };
-    match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(process) => Ok(Some(process)),
-        Err(Errno::SRCH) => Ok(None),
-        Err(error) => Err(failed("looking at the head's process", error)),
+/// None: another user's word.
+fn noted(file: &Path) -> io::Result<Option<PathBuf>> {
+    let mut file = File::open(file)?;
+    let mut text = String::new();
+    if file.metadata()?.uid() == getuid().as_raw() {
+        file.read_to_string(&mut text)?;
     }
-}
-
-/// The head that was started last, wherever it keeps its things. In a directory for all anybody could have noted one.
-fn noted() -> Option<PathBuf> {
-    let path = state_dir().join("current");
-    let mine = std::fs::metadata(&path).is_ok_and(|about| about.uid() == getuid().as_raw());
-    let text = mine.then(|| std::fs::read_to_string(&path)).and_then(Result::ok)?;
-    Some(PathBuf::from(text.trim())).filter(|dir| dir.join("head.json").exists())
+    Ok(Some(PathBuf::from(text.trim_end_matches('\n'))).filter(|dir| dir.is_absolute()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
 
     #[test]
-    fn who_holds_the_lock_is_the_head() {
+    fn who_listens_is_the_head() {
+        let scratch = tempfile::tempdir().unwrap();
+        // Longer than an address can be.
+        let dir = DataDir(scratch.path().join("d".repeat(120)));
+        assert!(dir.node().unwrap().is_none());
+        dir.create().unwrap();
+        assert!(dir.node().unwrap().is_none());
+        let open = dir.open().unwrap().unwrap();
+        let listener = UnixListener::bind(dir.socket(&open, NODE_SOCKET)).unwrap();
+        assert_eq!(dir.node().unwrap().unwrap().pid, std::process::id() as i32);
+        drop(listener);
+        assert!(dir.node().unwrap().is_none(), "a socket that nobody serves");
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_seen() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = DataDir(scratch.path().to_owned());
-        assert!(!dir.runs().unwrap());
-        assert_eq!(dir.head().unwrap(), None);
-        let pid = std::process::id() as i32;
-        let json = format!(r#"{{"pid": {pid}, "url": "u", "version": "v", "started_ms": 5}}"#);
-        std::fs::write(scratch.path().join("head.json"), json).unwrap();
-        let head = dir.head().unwrap().unwrap();
+        assert!(!dir.locked().unwrap());
         let lock = File::create(scratch.path().join(LOCK)).unwrap();
-        assert!(dir.head_process(&head).unwrap().is_none(), "open and not locked");
+        assert!(!dir.locked().unwrap());
         flock(&lock, FlockOperation::LockExclusive).unwrap();
-        assert!(dir.runs().unwrap());
-        assert!(dir.head_process(&head).unwrap().is_some());
-        let other = HeadFile { pid: rustix::process::getppid().unwrap().as_raw_nonzero().get(), ..head.clone() };
-        assert!(dir.head_process(&other).unwrap().is_none(), "lives and has no lock");
-        assert!(dir.head_process(&HeadFile { pid: -1, ..head }).unwrap().is_none());
+        assert!(dir.locked().unwrap());
+    }
+
+    #[test]
+    fn what_the_head_wrote_is_read() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = DataDir(scratch.path().to_owned());
+        assert_eq!(dir.head().unwrap(), None);
+        let json = r#"{"pid": 7, "gcs_pid": null, "url": "u", "version": "v", "started_ms": 5}"#;
+        std::fs::write(scratch.path().join("head.json"), json).unwrap();
+        assert_eq!(dir.head().unwrap(), Some(HeadFile { pid: 7, url: "u".into(), started_ms: 5 }));
+    }
+
+    #[test]
+    fn the_note_of_the_last_head_is_a_path() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("current");
+        assert_eq!(noted(&file).unwrap_err().kind(), ErrorKind::NotFound);
+        for (text, expected) in [("/a b\n", Some("/a b")), ("", None), ("relative\n", None)] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(noted(&file).unwrap().as_deref(), expected.map(Path::new), "{text:?}");
+        }
     }
 
     #[test]

@@ -110,7 +110,10 @@ fn start_gcs(
 ) -> io::Result<(GcsProcess, String)> {
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
     let mut words = program;
-    words.extend(["gcs".to_owned(), "--parent".to_owned(), std::process::id().to_string(), "--data-dir".to_owned()].map(OsString::from));
+    words.extend(
+        ["gcs".to_owned(), "--parent".to_owned(), std::process::id().to_string(), "--data-dir".to_owned()]
+            .map(OsString::from),
+    );
     words.push(data.as_os_str().to_owned());
     words.extend(["--port".to_owned(), port.to_string(), "--slots".to_owned(), slots.to_string()].map(OsString::from));
     if waits {

@@ -64,7 +64,7 @@ fn exit_code(job: &JobInfo) -> i32 {
         (JobStatus::Succeeded, _) => 0,
         (JobStatus::Stopped, _) => INTERRUPTED,
         // A signal, as shells count it.
-        (_, Some(code @ -127..0)) => 128 - code,
+        (_, Some(code @ -127..=-1)) => 128 - code,
         (_, Some(code @ 1..=255)) => code,
         _ => FAILED,
     }

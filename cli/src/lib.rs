@@ -34,6 +34,8 @@ Examples:
   iosdk usage                                     who used how much
   iosdk stop
 
+With the Python package, `iosdk demo` runs an example: some 40 models cross-validated on all CPUs.
+
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no head, 4 the head or a node is not well. `job submit` and
 `job logs -f` exit as the job does: its exit code, 128 + n after signal n, 130 when it was stopped.";
 
@@ -149,29 +151,18 @@ mod tests {
 
     #[test]
     fn every_command_has_json_and_examples() {
-        fn check(command: &clap::Command, path: &str) {
-            let path = format!("{path} {}", command.get_name());
-            if command.has_subcommands() {
-                command.get_subcommands().filter(|inner| !inner.is_hide_set()).for_each(|inner| check(inner, &path));
-                return;
-            }
+        let mut root = super::Cli::command();
+        root.build();
+        root.clone().debug_assert();
+        let jobs = root.find_subcommand("job").unwrap();
+        let all = root.get_subcommands().chain(jobs.get_subcommands());
+        let shown = all.filter(|command| !command.is_hide_set() && !["help", "job"].contains(&command.get_name()));
+        for command in shown {
+            let name = command.get_name();
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains("Examples:"), "{path}");
+            assert!(help.contains("Examples:"), "{name}");
             let has_json = command.get_arguments().any(|argument| argument.get_id() == "json");
-            assert!(has_json || command.get_name() == "completion", "{path}");
-        }
-        let mut command = super::Cli::command();
-        command.build();
-        command.debug_assert();
-        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
-            if inner.get_name() == "job" {
-                inner
-                    .get_subcommands()
-                    .filter(|deep| deep.get_name() != "help")
-                    .for_each(|deep| check(deep, "iosdk job"));
-            } else {
-                check(inner, "iosdk");
-            }
+            assert!(has_json || name == "completion", "{name}");
         }
     }
 }

@@ -35,6 +35,13 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
+#[cfg(test)]
+impl Cell {
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 impl Screen {
     pub(crate) fn stdout() -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());

@@ -42,7 +42,7 @@ mod tests {
     fn a_shell_reads_several_words_back() {
         let words = ["printf", "%s|", "a b", "it's", "$HOME", "", "*", "a\nb", "~", "é", "X=1"];
         let output = std::process::Command::new("sh").arg("-c").arg(line(&words)).output().unwrap();
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), words[2..].map(|word| format!("{word}|")).concat());
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), words[2..].join("|") + "|");
         assert_eq!(line(&["A=1", "python", "a.py", "--lr=0.1"]), "A=1 python a.py --lr=0.1");
     }
 

@@ -157,3 +157,7 @@ pub(crate) fn stay(spawned: Spawned) -> Done {
 fn code(status: ExitStatus) -> i32 {
     status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(crate::failure::FAILED)
 }
+
+#[cfg(test)]
+#[path = "spawn_tests.rs"]
+mod tests;

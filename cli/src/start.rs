@@ -1,5 +1,7 @@
 //! `iosdk start --head`: configures a head, starts it and says what to do with it.
 
+use crate::client::{Client, block_on};
+use crate::config::PORT;
 use crate::data_dir::DataDir;
 use crate::failure::{Done, Failure};
 use crate::job::json_object as object;
@@ -8,9 +10,12 @@ use crate::quoting::quoted;
 use crate::ray_flags::RayFlags;
 use crate::spawn::{Spawned, spawn, stay};
 use clap::{Args, ValueEnum};
+use iosdk_http::ClusterInfo;
 use serde_json::{Map, Value, json};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Start a head on this machine
 #[derive(Args)]
@@ -36,12 +41,13 @@ pub(crate) struct Start {
     /// [default: what the machine has]
     #[arg(long, value_name = "N")]
     num_cpus: Option<f64>,
+    /// [default: 0]
     #[arg(long, value_name = "N")]
     num_gpus: Option<f64>,
     /// For tasks, in bytes or with a unit: 8GiB [default: what the machine has]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
-    /// For objects
+    /// For objects [default: a share of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     object_store_memory: Option<u64>,
     /// Custom resources: {"tpu": 1}
@@ -59,6 +65,7 @@ pub(crate) struct Start {
     /// What no node can ever run: an error at once, or waiting for a node that can
     #[arg(long, value_enum, default_value = "raise")]
     infeasible: Infeasible,
+    /// As JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -71,7 +78,9 @@ enum Infeasible {
     Wait,
 }
 
-const PORT: u16 = 8265;
+/// It takes milliseconds.
+const JOINING: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Start {
     pub(crate) fn run(self, program: &[OsString]) -> Done {
@@ -80,12 +89,13 @@ impl Start {
         let dir = DataDir::given(self.data_dir.as_deref())?;
         let config = self.config(&dir, port.unwrap_or(PORT), program)?;
         dir.create()?;
-        if dir.runs()? {
+        if dir.node()?.is_some() || dir.locked()? {
             let url = dir.head()?.map_or("which has no address yet".to_owned(), |head| format!("at {}", head.url));
             let text = format!("a head runs in {} already, {url}. `iosdk status` shows it", dir.path().display());
             return Err(Failure::Failed(text));
         }
         let spawned = spawn(program, &dir, &config)?;
+        block_on(joined(&Client::local(dir.clone())))?;
         self.announce(&dir, &spawned)?;
         if self.block { stay(spawned) } else { Ok(0) }
     }
@@ -146,6 +156,22 @@ impl Start {
         let runs = screen.paint(Colour::Green, &format!("The head runs: {url}"));
         print(&format!("{runs}\n\n{facts}"))
     }
+}
+
+/// Waits until the head has a node: before that jobs would wait, and `status` would say that it is not well.
+async fn joined(client: &Client) -> Result<(), Failure> {
+    let began = Instant::now();
+    while client.get::<ClusterInfo>("/api/cluster").await?.nodes.iter().all(|node| !node.alive) {
+        if began.elapsed() >= JOINING {
+            let seconds = JOINING.as_secs();
+            eprintln!(
+                "iosdk: the head runs, and its node has not joined it within {seconds} s: `iosdk status` says when"
+            );
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 fn labels(text: Option<&str>) -> Result<Map<String, Value>, Failure> {

@@ -20,6 +20,7 @@ Examples:
   iosdk status --json | jq -r .url
   iosdk status >/dev/null && echo well")]
 pub(crate) struct Status {
+    /// As JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -56,7 +57,7 @@ struct Seen {
 
 /// What only the head's own machine knows.
 enum Own {
-    Local { data_dir: String, token_file: String, head: Option<HeadFile> },
+    Local { data_dir: String, token_file: String, head: Option<HeadFile>, gcs: Option<i32> },
     Remote { url: String },
 }
 
@@ -67,6 +68,7 @@ impl Own {
                 data_dir: dir.path().display().to_string(),
                 token_file: dir.token_file().display().to_string(),
                 head: dir.head()?,
+                gcs: dir.gcs()?.map(|server| server.pid),
             },
             Client::Remote { host, port, .. } => Self::Remote { url: format!("http://{host}:{port}") },
         })
@@ -93,9 +95,10 @@ impl Seen {
         });
         match &self.own {
             Own::Remote { url } => all["url"] = json!(url),
-            Own::Local { data_dir, token_file, head } => {
+            Own::Local { data_dir, token_file, head, gcs } => {
                 all["data_dir"] = json!(data_dir);
                 all["token_file"] = json!(token_file);
+                all["gcs_pid"] = json!(gcs);
                 if let Some(head) = head {
                     all["url"] = json!(head.url);
                     all["pid"] = json!(head.pid);
@@ -110,11 +113,12 @@ impl Seen {
         let mut facts = Vec::new();
         match &self.own {
             Own::Remote { url } => facts.push(("address", url.clone())),
-            Own::Local { data_dir, token_file, head } => {
+            Own::Local { data_dir, token_file, head, gcs } => {
                 if let Some(head) = head {
                     let up = since(head.started_ms).map_or(String::new(), |up| format!(", up {}", duration(up)));
                     facts.push(("address", head.url.clone()));
-                    facts.push(("process", format!("{}{up}", head.pid)));
+                    let gcs = gcs.filter(|gcs| *gcs != head.pid).map_or(String::new(), |gcs| format!(" (GCS {gcs})"));
+                    facts.push(("process", format!("{}{gcs}{up}", head.pid)));
                 }
                 facts.push(("data", data_dir.clone()));
                 facts.push(("token", token_file.clone()));
@@ -163,4 +167,49 @@ fn in_bytes(amount: Amount) -> String {
 fn since(started_ms: u64) -> Option<u64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis();
     u64::try_from(now).ok()?.checked_sub(started_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use iosdk_types::ResourceSet;
+
+    fn seen(alive: &[bool]) -> Seen {
+        let node = |alive: &bool| NodeInfo {
+            node_id: format!("{alive}-0123456789abcdef"),
+            address: "127.0.0.1".into(),
+            is_head: true,
+            alive: *alive,
+            resources_total: ResourceSet::new().with("CPU", Amount::units(2)).with("memory", Amount::units(3 << 30)),
+            resources_available: ResourceSet::new().with("CPU", Amount(5_000)).with("memory", Amount::units(1 << 30)),
+        };
+        let text = || "1".to_owned();
+        Seen {
+            own: Own::Remote { url: "http://localhost:1".into() },
+            version: VersionInfo {
+                version: text(),
+                ray_version: text(),
+                ray_commit: text(),
+                session_name: text(),
+                iosdk_version: text(),
+            },
+            cluster: ClusterInfo { nodes: alive.iter().map(node).collect(), jobs_queued: 5, jobs_running: 1 },
+        }
+    }
+
+    #[test]
+    fn what_is_used_is_what_is_not_available() {
+        let rows = rows(&seen(&[true]).cluster.nodes[0]);
+        let rows: Vec<[&str; 6]> = rows.iter().map(|row| row.each_ref().map(Cell::text)).collect();
+        assert_eq!(rows[0][3..], ["CPU", "1.5", "2"]);
+        assert_eq!(rows[1][3..], ["memory", "2.0 GiB", "3.0 GiB"]);
+    }
+
+    #[test]
+    fn a_node_that_is_lost_is_trouble() {
+        assert_eq!(seen(&[true, true]).trouble(), None);
+        assert!(seen(&[true, false]).trouble().unwrap().contains("false-0123456789abcdef"));
+        assert!(seen(&[false]).trouble().unwrap().contains("no node is alive"));
+        assert!(seen(&[]).trouble().unwrap().contains("no node is alive"));
+    }
 }

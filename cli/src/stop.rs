@@ -1,7 +1,7 @@
 //! `iosdk stop`: ends the jobs that run, then the head.
 
 use crate::client::{Client, block_on};
-use crate::data_dir::{DataDir, HeadFile};
+use crate::data_dir::DataDir;
 use crate::failure::{Done, Failure, failed};
 use crate::job::{name, stop as job_stop};
 use crate::printing::{print, print_json};
@@ -31,13 +31,14 @@ pub(crate) struct Stop {
     /// [default: $IOSDK_DATA_DIR, then ~/.local/state/iosdk/head]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// As JSON
     #[arg(long)]
     json: bool,
 }
 
 /// For the head to write down what is left and to end.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For a head that is to be killed to pass the order on to its jobs, and to clean up.
+/// For a head that is to be killed to pass the order on to its jobs, and then to clean up.
 const LAST_ORDERS: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
@@ -50,28 +51,30 @@ struct Ended {
 
 impl Stop {
     pub(crate) fn run(self) -> Done {
-        let dir = DataDir::given(self.data_dir.as_deref())?;
+        let dir = DataDir::found(self.data_dir.as_deref())?;
         let shown = dir.path().display();
-        if dir.open()?.is_none() || !dir.runs()? {
+        let Some(node) = dir.node()? else {
+            if dir.locked()? {
+                return Err(Failure::Degraded(format!("the head in {shown} starts or ends just now: try again")));
+            }
             return Err(Failure::NoHead(format!("no head runs in {shown}; --data-dir says where another one is")));
+        };
+        let gcs = dir.gcs()?;
+        let ended = self.end_jobs(dir)?;
+        signal(&node.process, Signal::TERM)?;
+        if self.force && !wait(&node.process, LAST_ORDERS)? {
+            // The node first: it would start another GCS.
+            signal(&node.process, Signal::KILL)?;
+            gcs.as_ref().map_or(Ok(()), |gcs| signal(&gcs.process, Signal::KILL))?;
         }
-        let head = dir.head()?.ok_or_else(|| Failure::Degraded(format!("the head in {shown} only just starts")))?;
-        let found = dir.head_process(&head)?.ok_or_else(|| {
-            let text = format!("a head runs in {shown}, and it is not process {} that head.json names", head.pid);
-            Failure::Degraded(format!("{text}: it starts or ends just now. Try again"))
-        })?;
-        let ended = self.end_jobs(dir.clone())?;
-        signal(&found, Signal::TERM)?;
-        if self.force && !wait(&found, LAST_ORDERS)? {
-            // Its GCS and its workers end with it.
-            signal(&found, Signal::KILL)?;
+        for server in [Some(&node), gcs.as_ref()].into_iter().flatten() {
+            if !wait(&server.process, PATIENCE)? {
+                let (pid, seconds) = (server.pid, PATIENCE.as_secs());
+                let text = format!("the head (process {pid}) has not ended within {seconds} s: iosdk stop --force");
+                return Err(Failure::Failed(text));
+            }
         }
-        if !wait(&found, PATIENCE)? {
-            let seconds = PATIENCE.as_secs();
-            let text = format!("the head (process {}) has not ended within {seconds} s: iosdk stop --force", head.pid);
-            return Err(Failure::Failed(text));
-        }
-        self.report(&head, &ended)
+        self.report(node.pid, &ended)
     }
 
     fn end_jobs(&self, dir: DataDir) -> Result<Ended, Failure> {
@@ -95,10 +98,10 @@ impl Stop {
         })
     }
 
-    fn report(&self, head: &HeadFile, ended: &Ended) -> Done {
+    fn report(&self, pid: i32, ended: &Ended) -> Done {
         if self.json {
             let Ended { stopped, left, queued } = ended;
-            print_json(&json!({"pid": head.pid, "jobs_stopped": stopped, "jobs_left": left, "jobs_queued": queued}))?;
+            print_json(&json!({"pid": pid, "jobs_stopped": stopped, "jobs_left": left, "jobs_queued": queued}))?;
             return Ok(0);
         }
         if !ended.left.is_empty() {
@@ -110,7 +113,7 @@ impl Stop {
             1 => "; 1 job waits for the next start".to_owned(),
             many => format!("; {many} jobs wait for the next start"),
         };
-        print(&format!("The head (process {}) has ended{queued}\n", head.pid))?;
+        print(&format!("The head (process {pid}) has ended{queued}\n"))?;
         Ok(0)
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Usage {
     /// Only jobs of this user
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+    /// As JSON
     #[arg(long)]
     json: bool,
     /// With a header, for a spreadsheet

@@ -15,6 +15,7 @@ Examples:
 pub(crate) struct Delete {
     /// Submission id or job id
     id: String,
+    /// As JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -15,7 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TRY_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) enum Followed {
-    Over(Box<JobInfo>),
+    Over {
+        job: Box<JobInfo>,
+        /// The log does not end with a line's end.
+        mid_line: bool,
+    },
     /// Ctrl-C. The job goes on.
     Left,
 }
@@ -23,20 +27,21 @@ pub(crate) enum Followed {
 /// The log goes to stdout, or, when that is for something else, to stderr. `again` are the options that name the head.
 pub(crate) async fn follow(client: &Client, id: &str, to_stderr: bool, again: &str) -> Result<Followed, Failure> {
     let what_next = format!("  follow it: iosdk job logs -f{again} {id}\n  stop it:   iosdk job stop{again} {id}");
-    let mut log = Follow { client, id, to_stderr, offset: 0, lost: None };
-    tokio::select! {
-        job = log.until_over() => match job {
-            Err(failure) if failure.may_pass() => {
-                let text = format!("{failure}.\nThe job may well go on. When the head is back:\n{what_next}");
-                Err(Failure::NoHead(text))
-            }
-            other => other.map(|job| Followed::Over(Box::new(job))),
-        },
+    let mut log = Follow { client, id, to_stderr, offset: 0, mid_line: false, lost: None };
+    let job = tokio::select! {
+        job = log.until_over() => job,
         interrupt = tokio::signal::ctrl_c() => {
             interrupt.map_err(|error| failed("waiting for Ctrl-C", error))?;
             eprintln!("\nNot following any more; job '{id}' goes on.\n{what_next}");
-            Ok(Followed::Left)
+            return Ok(Followed::Left);
         }
+    };
+    match job {
+        Err(failure) if failure.may_pass() => {
+            let text = format!("{failure}.\nThe job may well go on. When the head is back:\n{what_next}");
+            Err(Failure::NoHead(text))
+        }
+        other => other.map(|job| Followed::Over { job: Box::new(job), mid_line: log.mid_line }),
     }
 }
 
@@ -46,6 +51,7 @@ struct Follow<'a> {
     to_stderr: bool,
     /// Bytes that have been shown.
     offset: u64,
+    mid_line: bool,
     /// Since when the head is away.
     lost: Option<Instant>,
 }
@@ -84,6 +90,7 @@ impl Follow<'_> {
             let Ok(piece) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
             self.show(&piece)?;
             self.offset += piece.len() as u64;
+            self.mid_line = piece.last().is_some_and(|last| *last != b'\n');
         }
         info(self.client, self.id).await
     }

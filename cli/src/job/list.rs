@@ -22,6 +22,7 @@ pub(crate) struct List {
     /// At most so many, the newest
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u64,
+    /// As JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -41,12 +41,12 @@ impl Logs {
         if self.follow {
             return match block_on(follow(&client, &self.id, self.json, &self.address.again()))? {
                 Followed::Left => Ok(INTERRUPTED),
-                Followed::Over(job) if self.json => {
+                Followed::Over { job, .. } if self.json => {
                     let code = exit_code(&job);
                     print_json(&without_values(*job))?;
                     Ok(code)
                 }
-                Followed::Over(job) => {
+                Followed::Over { job, .. } => {
                     // stdout has the log and nothing else.
                     eprintln!("{}", outcome(&job));
                     Ok(exit_code(&job))

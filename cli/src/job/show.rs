@@ -17,6 +17,7 @@ Examples:
 pub(crate) struct Show {
     /// Submission id or job id
     id: String,
+    /// As JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]

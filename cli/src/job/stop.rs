@@ -27,6 +27,7 @@ pub(crate) struct Stop {
     /// Kill it at once
     #[arg(long)]
     force: bool,
+    /// As JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]

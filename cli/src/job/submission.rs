@@ -25,15 +25,16 @@ pub(crate) struct Options {
     /// Ray's runtime_env
     #[arg(long, value_name = "JSON")]
     pub(crate) runtime_env_json: Option<String>,
-    /// What the command itself holds while it runs
+    /// What the command itself holds while it runs, beside what its tasks take
     #[arg(long, value_name = "N")]
     pub(crate) entrypoint_num_cpus: Option<f64>,
+    /// The same for GPUs
     #[arg(long, value_name = "N")]
     pub(crate) entrypoint_num_gpus: Option<f64>,
-    /// Bytes, or with a unit: 8GiB
+    /// The same for memory: bytes, or with a unit, 8GiB
     #[arg(long, value_name = "SIZE", value_parser = crate::start::size)]
     pub(crate) entrypoint_memory: Option<u64>,
-    /// Custom resources: {"tpu": 1}
+    /// The same for custom resources: {"tpu": 1}
     #[arg(long, value_name = "JSON")]
     pub(crate) entrypoint_resources: Option<String>,
 }

@@ -73,12 +73,18 @@ impl Submit {
             if !self.json {
                 print(&format!("Job '{id}' submitted successfully\n"))?;
             }
-            let Followed::Over(job) = follow(&client, id, self.json, &again).await? else { return Ok(INTERRUPTED) };
+            let followed = follow(&client, id, self.json, &again).await?;
+            let Followed::Over { job, mid_line } = followed else { return Ok(INTERRUPTED) };
             let code = exit_code(&job);
+            let end = if mid_line { "\n" } else { "" };
             if self.json {
                 print_json(&without_values(*job))?
             } else {
-                print(&(outcome(&job) + "\n"))?
+                print(&format!(
+                    "{end}{}
+",
+                    outcome(&job)
+                ))?
             }
             Ok(code)
         })
