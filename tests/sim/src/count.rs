@@ -118,12 +118,42 @@ kinds!(
 kinds!(
     raylet_input,
     iosdk_raylet_core::Input as Kind,
-    [DriverConnected, WorkerForked, ForkFailed, FromProcess, FromGcs, GcsUp, GcsDown, ProcessDied, Status, Unpinned,]
+    [
+        DriverConnected,
+        WorkerForked,
+        ForkFailed,
+        FromProcess,
+        FromGcs,
+        GcsUp,
+        GcsDown,
+        ProcessDied,
+        JobFound,
+        JobStarted,
+        JobEnded,
+        Status,
+        Unpinned,
+    ]
 );
 kinds!(
     raylet_effect,
     iosdk_raylet_core::Effect as Kind,
-    [ToProcess, ToGcs, ForkWorker, AdmitDriver, Kill, OpenLanes, WatchStatus, Punch, WatchPins, ShutDown,]
+    [
+        ToProcess,
+        ToGcs,
+        ForkWorker,
+        OpenJob,
+        CloseJob,
+        AdmitDriver,
+        Kill,
+        OpenLanes,
+        WatchStatus,
+        Punch,
+        WatchPins,
+        StartJob,
+        StopJob,
+        ForgetJob,
+        ShutDown,
+    ]
 );
 kinds!(
     to_gcs,
@@ -181,26 +211,13 @@ pub const FAULTS: &[&str] = &[
     "fault::lane stalled",
     "fault::lane poisoned",
     "fault::late duplicate view",
+    "fault::gcs restarted",
+    "fault::daemon killed",
+    "fault::supervisor killed",
 ];
 
-/// Made by the shells of the product and not by any machine of the world, so no seed can produce them here; and all that has
-/// to do with submitted jobs, accounts and restarts of the GCS, which no seed of this world makes.
-const NEVER_HERE: &[&str] = &[
-    "to_process::Log",
-    "to_gcs::ActorLives",
-    "to_gcs::JobStarted",
-    "to_gcs::JobEnded",
-    "to_gcs::JobsHere",
-    "to_gcs::Usage",
-    "from_gcs::StartJob",
-    "from_gcs::StopJob",
-    "from_gcs::JobNoted",
-    "from_gcs::UsageNoted",
-    "gcs_input::Api",
-    "gcs_input::Clock",
-    "gcs_effect::Reply",
-    "gcs_effect::StartJob",
-];
+/// Made by the shells of the product and not by any machine of the world, so no seed can produce them here.
+const NEVER_HERE: &[&str] = &["to_process::Log", "to_gcs::Usage", "from_gcs::UsageNoted"];
 
 #[derive(Clone, Default)]
 pub struct Counts(Map<&'static str, u64>);
