@@ -32,7 +32,9 @@ impl<G: GcsLink> Node<G> {
         let server = self.jobs.get(&job).map(|job| job.server);
         match server.and_then(|server| self.servers.all.get_mut(&server)) {
             Some(server) => server.waiting.push_back(address.process),
-            None => self.fork_failed(address.process, format!("no driver of job {job} is here to say how its workers run")),
+            None => {
+                self.fork_failed(address.process, format!("no driver of job {job} is here to say how its workers run"))
+            }
         }
     }
 

@@ -58,7 +58,9 @@ impl ForkServer {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .map_err(|error| io::Error::new(error.kind(), format!("starting {}: {error}", environment.python.display())))?;
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("starting {}: {error}", environment.python.display()))
+            })?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         prlimit(Pid::from_raw(pid), Resource::Nofile, files)?;
         rustix::io::ioctl_fionbio(&near, true)?;

@@ -113,8 +113,14 @@ mod tests {
     fn sources_survive_the_kernel() {
         let number = u32::MAX - 1;
         let named = [Source::Control(number), Source::Pidfd(number), Source::Stdout(number), Source::Stderr(number)];
-        let single =
-            [Source::Signals, Source::Gcs, Source::ForkServer(number), Source::Listener, Source::GcsProcess, Source::Job(7)];
+        let single = [
+            Source::Signals,
+            Source::Gcs,
+            Source::ForkServer(number),
+            Source::Listener,
+            Source::GcsProcess,
+            Source::Job(7),
+        ];
         for source in named.into_iter().chain(single) {
             assert_eq!(Source::from_bits(source.to_bits()), source);
         }

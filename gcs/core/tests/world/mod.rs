@@ -128,6 +128,7 @@ impl World {
                     submission_id: String::new(),
                     entrypoint: "true".to_owned(),
                     env: Vec::new(),
+                    secrets_file: None,
                     working_dir: None,
                     log_limit: 0,
                 };
