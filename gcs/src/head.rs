@@ -17,6 +17,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,6 +25,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Server;
+
+/// Who follows a job asks five times a second how it is: time to hear of an end that came just before this head's.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 pub struct HeadConfig {
     /// Made with mode 0700 when it is not there; refused when others than this user can enter it.
@@ -52,6 +56,7 @@ pub fn run_head(config: HeadConfig) -> io::Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        tokio::time::sleep(FAREWELL).await;
     }));
     runtime.shutdown_background();
     ended
