@@ -100,7 +100,8 @@ impl Gcs {
 
     /// Sends it to a node that has room now, or else to one that will have some day and has not refused: that node queues it.
     fn place(&mut self, id: ActorId, out: &mut Vec<Effect>) {
-        let Some(actor) = self.actors.all.get(&id) else { return };
+        // It may live where nobody has asked yet.
+        let Some(actor) = self.actors.all.get(&id).filter(|_| self.recovery.is_over()) else { return };
         let spec = &actor.spec;
         let free_cpu = |available: &iosdk_types::ResourceSet| available.get("CPU");
         let mut possible = false;
@@ -191,6 +192,40 @@ impl Gcs {
         }
     }
 
+    /// Said after a join. A GCS that was restarted learns of the actor; any other has known it.
+    pub(crate) fn actor_lives(&mut self, node: u32, spec: ActorSpec, address: Address, out: &mut Vec<Effect>) {
+        let (id, owner) = (spec.actor, spec.owner);
+        if address.node != node {
+            return;
+        }
+        let learns = |actor: &Actor| actor.state == State::Waiting && !self.recovery.is_over();
+        if self.actors.all.get(&id).is_some_and(|actor| !learns(actor)) {
+            return self.actor_started(node, id, address, out);
+        }
+        let early = self.actors.early.remove(&id).unwrap_or_default();
+        let mut watchers = self.actors.all.remove(&id).map_or(early.watchers, |actor| actor.watchers);
+        watchers.insert(owner);
+        self.actors.waiting.remove(&id);
+        let (state, sent_to) = (State::Alive { address }, Set::from([node]));
+        let told = watchers.clone();
+        self.actors.all.insert(id, Actor { spec, state, watchers, stop: None, refused_by: Set::new(), sent_to });
+        for watcher in told {
+            self.tell(id, watcher, out);
+        }
+        if early.killed {
+            self.stop(id, ActorDeath::Killed, out);
+        } else if self.is_gone(owner) {
+            self.stop(id, ActorDeath::OwnerDied(unseen_death()), out);
+        }
+    }
+
+    /// Once all nodes have said what is on them: the owners of some actors are on none of them.
+    pub(crate) fn stop_orphans(&mut self, out: &mut Vec<Effect>) {
+        let owners: Set<Address> = self.actors.all.values().map(|actor| actor.spec.owner).collect();
+        let gone: Set<Address> = owners.into_iter().filter(|owner| self.is_gone(*owner)).collect();
+        self.stop_owned(|owner| gone.contains(&owner), &unseen_death(), out);
+    }
+
     pub(crate) fn actor_ended(&mut self, node: u32, id: ActorId, cause: ActorDeath, out: &mut Vec<Effect>) {
         let Some(actor) = self.actors.all.get(&id).filter(|actor| actor.sent_to.contains(&node)) else { return };
         let cause = actor.stop.clone().unwrap_or(cause);
@@ -262,7 +297,8 @@ impl Gcs {
 
     /// Actors die with their owner; the dead watch nothing.
     pub(crate) fn process_died(&mut self, process: Address, death: &Death, out: &mut Vec<Effect>) {
-        self.jobs.driver_died(process);
+        self.drivers.died(process);
+        self.recovery.died(process);
         self.drop_watchers(|watcher| watcher == process);
         self.stop_owned(|owner| owner == process, death, out);
     }
@@ -295,8 +331,7 @@ impl Gcs {
         for id in there {
             self.dies(id, ActorDeath::NodeDied, out);
         }
-        let death = Death { pid: 0, exit: Exit::Unknown, intended: false, last_lines: Vec::new() };
-        self.stop_owned(|owner| owner.node == node, &death, out);
+        self.stop_owned(|owner| owner.node == node, &unseen_death(), out);
     }
 
     /// The node is back with nothing lost but messages: say again what it may have missed.
@@ -312,4 +347,9 @@ impl Gcs {
             out.push(Effect::ToRaylet { node, message });
         }
     }
+}
+
+/// Of a process whose node cannot say how it ended.
+fn unseen_death() -> Death {
+    Death { pid: 0, exit: Exit::Unknown, intended: false, last_lines: Vec::new() }
 }

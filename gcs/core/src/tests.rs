@@ -31,7 +31,7 @@ struct Cluster {
 
 impl Cluster {
     fn new(infeasible_waits: bool) -> Self {
-        Self { gcs: Gcs::new(Config { infeasible_waits }), started: Map::new(), broken: None }
+        Self { gcs: Gcs::new(Config { infeasible_waits, ..Config::default() }), started: Map::new(), broken: None }
     }
 
     fn of(nodes: &[i64]) -> Self {
@@ -76,7 +76,8 @@ impl Cluster {
             self.broken.get_or_insert(why);
         }
         let mut heard = Vec::new();
-        for Effect::ToRaylet { node, message } in out {
+        for effect in out {
+            let Effect::ToRaylet { node, message } = effect else { continue };
             if let GcsToRaylet::StartActor { spec } = &message {
                 let nodes = self.started.entry(spec.actor).or_default();
                 nodes.insert(node);
@@ -219,7 +220,12 @@ fn a_node_that_reconnects_hears_again_what_it_may_have_missed() {
 fn drivers_get_one_job_each() {
     let mut cluster = Cluster::of(&[2]);
     let mut job_of = |number| {
-        let joined = RayletToGcs::DriverJoined { process: process(0, number), namespace: "n".to_owned() };
+        let joined = RayletToGcs::DriverJoined {
+            process: process(0, number),
+            namespace: "n".to_owned(),
+            job: None,
+            submission: None,
+        };
         match cluster.says(0, joined)[..] {
             [GcsToRaylet::DriverAccepted { job, .. }] => job,
             ref other => panic!("{other:?}"),

@@ -5,7 +5,7 @@ use crate::processes::Phase;
 use crate::{Effect, Raylet};
 use iosdk_types::message::{ActorDeath, RayletToGcs, RayletToProcess};
 use iosdk_types::spec::ActorSpec;
-use iosdk_types::{ActorId, Address, Death, Map, ResourceSet, Time};
+use iosdk_types::{ActorId, Address, Death, JobId, Map, ResourceSet, Set, Time};
 use std::collections::VecDeque;
 
 /// Actors that do not fit are passed by this many others in one go.
@@ -55,6 +55,11 @@ impl Actors {
     /// `(actor, process)` of those that live.
     pub(crate) fn running(&self) -> impl Iterator<Item = (ActorId, u32)> {
         self.known.iter().filter_map(|(actor, entry)| Some((*actor, entry.process?)))
+    }
+
+    /// Those that live, each with its process.
+    pub(crate) fn living(&self) -> impl Iterator<Item = (&ActorSpec, u32)> {
+        self.known.values().filter_map(|entry| Some((&entry.spec, entry.process?)))
     }
 
     pub(crate) fn check(&self, phase: impl Fn(u32) -> Option<Phase>) -> Result<(), String> {
@@ -109,20 +114,20 @@ impl Raylet {
         }
         self.actors.known.insert(actor, Actor { spec, process: None, constructed: false, stop: None });
         self.actors.queue.push_back(actor);
-        self.pool.resume();
+        self.pool.resume(actor.job());
     }
 
     fn fits(available: &ResourceSet, spec: &ActorSpec) -> bool {
         available.covers(&spec.placement) && available.covers(&spec.held)
     }
 
-    /// Starts those there is room for. Placement only has to be free at this moment; `held` is taken for life. True: one
-    /// lacks nothing but a worker that is not its own owner.
-    pub(crate) fn start_actors(&mut self, now: Time, out: &mut Vec<Effect>) -> bool {
-        let mut only_its_owner = false;
+    /// Starts those there is room for. Placement only has to be free at this moment; `held` is taken for life. Returns
+    /// the jobs of those that lack nothing but a worker (one that is not their own owner).
+    pub(crate) fn start_actors(&mut self, now: Time, out: &mut Vec<Effect>) -> Set<JobId> {
+        let mut lacking = Set::new();
         let mut at = 0;
         let here = self.address(0);
-        while at < self.actors.queue.len().min(LOOK_AT) && !self.pool.idle.is_empty() {
+        while at < self.actors.queue.len().min(LOOK_AT) && self.pool.has_idle() {
             let actor = self.actors.queue[at];
             let Some(entry) = self.actors.known.get_mut(&actor) else { break };
             if !Self::fits(&self.capacity.available, &entry.spec) {
@@ -132,8 +137,8 @@ impl Raylet {
             // Not in the worker that owns it: that may want to work on, and its end would be its owner's.
             let owner = entry.spec.owner;
             let owner_here = (owner == Address { process: owner.process, ..here }).then_some(owner.process);
-            let Some(worker) = self.pool.pop(owner_here, |_| false) else {
-                only_its_owner = true;
+            let Some(worker) = self.pool.pop(actor.job(), owner_here, |_| false) else {
+                lacking.insert(actor.job());
                 at += 1;
                 continue;
             };
@@ -144,31 +149,36 @@ impl Raylet {
                 process.phase = Phase::Actor(actor);
             }
             if self.grants_twice() {
-                self.pool.back_from_lease(worker, now);
+                self.pool.back_from_lease(actor.job(), worker, now);
             }
             self.tell_gcs(RayletToGcs::ActorStarted { actor, address: self.address(worker) }, out);
         }
-        only_its_owner
+        lacking
     }
 
     /// How many of those who wait would start if there were workers; what they would hold is taken off.
-    pub(crate) fn startable_actors(&self, available: &mut ResourceSet, most: usize) -> usize {
-        let mut count = 0;
-        for entry in self.actors.queue.iter().filter_map(|actor| self.actors.known.get(actor)).take(most) {
+    pub(crate) fn startable_actors(&self, available: &mut ResourceSet, most: usize) -> Map<JobId, usize> {
+        let mut by_job = Map::new();
+        for (actor, entry) in
+            self.actors.queue.iter().filter_map(|actor| self.actors.known.get_key_value(actor)).take(most)
+        {
             if Self::fits(available, &entry.spec) {
                 available.subtract(&entry.spec.held);
-                count += 1;
+                *by_job.entry(actor.job()).or_default() += 1;
             }
         }
-        count
+        by_job
     }
 
     pub(crate) fn actors_wait(&self) -> bool {
-        !self.actors.queue.is_empty()
+        !self.actors.queue.is_empty() || self.jobs.wait()
     }
 
-    /// What the actor that has waited longest needs free, if it is room that it lacks.
+    /// What the submitted job or the actor that has waited longest needs free, if it is room that it lacks.
     pub(crate) fn first_placement(&self) -> Option<ResourceSet> {
+        if let Some(need) = self.jobs.first_need().filter(|need| !self.capacity.available.covers(need)) {
+            return Some(need);
+        }
         let mut waiting = self.actors.queue.iter().take(LOOK_AT).filter_map(|actor| self.actors.known.get(actor));
         let reachable = self.capacity.reachable_cpu();
         let entry = waiting.find(|entry| {
@@ -226,8 +236,8 @@ impl Raylet {
     }
 
     /// No worker can be had for them.
-    pub(crate) fn refuse_waiting_actors(&mut self, why: &str, out: &mut Vec<Effect>) {
-        let waiting: Vec<ActorId> = self.actors.queue.iter().copied().collect();
+    pub(crate) fn refuse_waiting_actors(&mut self, job: JobId, why: &str, out: &mut Vec<Effect>) {
+        let waiting: Vec<ActorId> = self.actors.queue.iter().copied().filter(|actor| actor.job() == job).collect();
         for actor in waiting {
             self.end_unstarted(actor, ActorDeath::Infeasible { why: why.to_owned() }, out);
         }

@@ -22,13 +22,15 @@ pub(crate) struct Capacity {
     /// `total` less what is held and not lent. CPU goes below zero when a lender resumes before its borrower is done.
     pub(crate) available: ResourceSet,
     pub(crate) holds: Map<u32, Hold>,
+    /// What entrypoints of submitted jobs hold, for life.
+    jobs: Map<u64, ResourceSet>,
     /// Grows with each change, so that nobody compares sets to notice one.
     pub(crate) changes: u64,
 }
 
 impl Capacity {
     pub(crate) fn new(total: ResourceSet) -> Self {
-        Self { available: total.clone(), total, holds: Map::new(), changes: 0 }
+        Self { available: total.clone(), total, holds: Map::new(), jobs: Map::new(), changes: 0 }
     }
 
     pub(crate) fn take(&mut self, process: u32, resources: &ResourceSet, for_life: bool) {
@@ -46,6 +48,20 @@ impl Capacity {
             if hold.lent {
                 self.available.subtract(&hold.resources.only(CPU));
             }
+        }
+    }
+
+    pub(crate) fn take_for_job(&mut self, number: u64, resources: &ResourceSet) {
+        self.available.subtract(resources);
+        self.changes += 1;
+        let before = self.jobs.insert(number, resources.clone());
+        debug_assert!(before.is_none(), "job {number} holds twice");
+    }
+
+    pub(crate) fn release_job(&mut self, number: u64) {
+        if let Some(resources) = self.jobs.remove(&number) {
+            self.available.add(&resources);
+            self.changes += 1;
         }
     }
 
@@ -75,10 +91,11 @@ impl Capacity {
         self.holds.get(&process).is_some_and(|hold| hold.lent)
     }
 
-    /// CPU that can come free by asking leases for it: all but what actors hold for life.
+    /// CPU that can come free by asking leases for it: all but what actors and jobs hold for life.
     pub(crate) fn reachable_cpu(&self) -> i64 {
         let for_life = self.holds.values().filter(|hold| hold.for_life && !hold.lent);
-        self.total.get(CPU).0 - for_life.map(|hold| hold.resources.get(CPU).0).sum::<i64>()
+        let jobs = self.jobs.values().map(|held| held.get(CPU).0).sum::<i64>();
+        self.total.get(CPU).0 - jobs - for_life.map(|hold| hold.resources.get(CPU).0).sum::<i64>()
     }
 
     /// What can be told to others: nothing below zero.
@@ -94,6 +111,7 @@ impl Capacity {
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut expected = self.total.clone();
         let mut resumed = 0;
+        self.jobs.values().for_each(|held| expected.subtract(held));
         for hold in self.holds.values() {
             expected.subtract(&hold.resources);
             if hold.lent {

@@ -18,6 +18,8 @@ pub struct Config {
     pub workers_ahead: u32,
     /// Demand that no node covers waits (a node may join) instead of failing.
     pub infeasible_waits: bool,
+    /// A private cluster: it ends when its driver does.
+    pub ends_with_driver: bool,
     /// How long a request for arena waits for room.
     pub extent_wait: Span,
     /// Failed starts of workers in a row before those who wait are told.
@@ -39,6 +41,7 @@ impl Config {
             arena_limit: 0,
             workers_ahead: 0,
             infeasible_waits: false,
+            ends_with_driver: true,
             extent_wait: Span::from_secs(10),
             fork_tries: 8,
         }

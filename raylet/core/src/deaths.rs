@@ -100,12 +100,12 @@ impl Raylet {
         let Some(number) = self.live(address) else { return };
         let Some(process) = self.processes.live.remove(&number) else { return };
         death.intended |= process.intended;
-        if process.phase == Phase::Starting && process.driver.is_none() {
+        if let (Phase::Starting, None, Some(job)) = (process.phase, &process.driver, process.job) {
             let why = match death.last_lines.last() {
                 Some(line) => format!("{}: {line}", death.exit),
                 None => death.exit.to_string(),
             };
-            self.fork_failed(now, number, why, out);
+            self.fork_failed(now, job, number, why, out);
         }
         self.pool.forget(number);
         if let Some(lease) = self.leases.lease_of_worker(number) {
@@ -127,8 +127,13 @@ impl Raylet {
         self.deaths.dying.insert(number, Dying { death, peers, stage, actor });
         self.judge_if_drained(number, false, out);
         self.nobody_waits_for(number, out);
-        if process.driver.is_some() {
-            self.shut_down(out);
+        match process.job.filter(|_| process.driver.is_some()) {
+            _ if process.driver.is_some() && self.config.ends_with_driver => self.shut_down(out),
+            Some(job) => self.close_job(job, out),
+            None => {}
+        }
+        if let Some(job) = process.job {
+            self.close_if_empty(job, out);
         }
     }
 

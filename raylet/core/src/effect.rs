@@ -1,7 +1,7 @@
 //! Everything the raylet machine can ask of its node.
 
-use iosdk_types::Address;
-use iosdk_types::message::{RayletToGcs, RayletToProcess};
+use iosdk_types::message::{Attach, RayletToGcs, RayletToProcess};
+use iosdk_types::{Address, JobId, JobSpec, ResourceSet};
 
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -15,6 +15,19 @@ pub enum Effect {
     /// Make a mailbox, a control connection and output pipes, and have the fork server fork a worker on them.
     ForkWorker {
         process: Address,
+        job: JobId,
+    },
+    /// A driver was accepted: workers of its job are forked from now on, and what they print goes to it. `attach` is how they
+    /// are to run; none: as the cluster was started.
+    OpenJob {
+        job: JobId,
+        driver: Address,
+        attach: Option<Attach>,
+    },
+    /// The driver is gone or wants to leave, and all its workers are dead: one that still listens gets what they printed, and is
+    /// hung up on.
+    CloseJob {
+        job: JobId,
     },
     /// Make a mailbox for the driver that just connected and serve it under this address.
     AdmitDriver {
@@ -46,6 +59,20 @@ pub enum Effect {
     WatchPins {
         offset: u64,
         bytes: u64,
+    },
+    /// Have a supervisor run this submitted job; say `Input::JobStarted` and `Input::JobEnded`.
+    StartJob {
+        number: u64,
+        held: ResourceSet,
+        spec: JobSpec,
+    },
+    StopJob {
+        number: u64,
+        force: bool,
+    },
+    /// Its end is written down elsewhere: what only a restart of this daemon needs of it may go.
+    ForgetJob {
+        number: u64,
     },
     /// A driver left or asked for it: end every process, flush logs, end the daemon.
     ShutDown,

@@ -28,6 +28,10 @@ impl Link {
         });
     }
 
+    pub(crate) fn is_up(&self) -> bool {
+        self.up
+    }
+
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.report_at.filter(|_| self.up)
     }
@@ -54,22 +58,20 @@ impl Raylet {
         };
         let (node, epoch) = (self.config.node, self.config.epoch);
         out.push(Effect::ToGcs(RayletToGcs::Join { version: VERSION, node, epoch, record }));
-        for (number, process) in &self.processes.live {
-            if let (Some(namespace), None) = (&process.driver, process.job) {
-                let process = self.address(*number);
-                out.push(Effect::ToGcs(RayletToGcs::DriverJoined { process, namespace: namespace.clone() }));
-            }
-        }
+        // A GCS that was restarted is told the jobs that it gave out before.
+        out.extend(self.processes.live.keys().filter_map(|number| self.driver_joined(*number)).map(Effect::ToGcs));
         let creating = self.actors.creating.values().cloned();
         out.extend(creating.map(|spec| Effect::ToGcs(RayletToGcs::CreateActor { spec })));
-        for (actor, process) in self.actors.running() {
-            out.push(Effect::ToGcs(RayletToGcs::ActorStarted { actor, address: self.address(process) }));
+        for (spec, process) in self.actors.living() {
+            let (spec, address) = (spec.clone(), self.address(process));
+            out.push(Effect::ToGcs(RayletToGcs::ActorLives { spec, address }));
         }
         for (actor, watchers) in &self.gcs.watchers {
             let watches = watchers.iter().map(|watcher| RayletToGcs::WatchActor { actor: *actor, watcher: *watcher });
             out.extend(watches.map(Effect::ToGcs));
         }
         out.extend(self.gcs.waiting.drain(..).map(Effect::ToGcs));
+        self.tell_jobs(out);
         self.report(out);
     }
 
@@ -145,6 +147,11 @@ impl Raylet {
                     self.say(number, RayletToProcess::ActorDead { actor, cause }, out);
                 }
             }
+            GcsToRaylet::StartJob { number, held, spec } => self.start_job(number, held, spec, out),
+            GcsToRaylet::StopJob { number, force } => self.stop_job(number, force, out),
+            GcsToRaylet::JobNoted { number } => self.job_noted(number, out),
+            // No account is kept here yet: there is nothing to forget.
+            GcsToRaylet::UsageNoted { .. } => {}
             GcsToRaylet::Answer { request, asker, answer } => {
                 if let Some(number) = self.live(asker) {
                     self.say(number, RayletToProcess::Answer { request, answer }, out);

@@ -4,7 +4,7 @@ use crate::capacity::CPU;
 use crate::processes::Phase;
 use crate::{Effect, Raylet};
 use iosdk_types::message::RayletToProcess;
-use iosdk_types::{Address, Key, Map, ResourceSet, Set, Span, Time};
+use iosdk_types::{Address, JobId, Key, Map, ResourceSet, Set, Span, Time};
 
 /// How long one may keep what others wait for, and how long a big demand may be passed by smaller ones.
 pub(crate) const QUANTUM: Span = Span::from_millis(20);
@@ -19,33 +19,52 @@ impl Raylet {
         if self.shutting_down {
             return;
         }
-        let mut only_itself = self.start_actors(now, out);
-        while !self.pool.idle.is_empty()
-            && let Some((_, owner, class)) = self.pick(now)
+        self.start_jobs(out);
+        let mut lacking = self.start_actors(now, out);
+        while self.pool.has_idle()
+            && let Some((_, owner, class)) = self.pick(now, &lacking)
         {
             if !self.grant(now, owner, class, out) {
-                only_itself = true;
-                break;
+                lacking.extend(self.job_of(owner));
             }
         }
         let stalled = self.break_stall(now, out);
-        let missing = self.pool.idle.is_empty() || only_itself || stalled;
-        // Whoever is idle then is the asker itself, and no use.
-        let needed = if missing { self.startable(now).max(usize::from(stalled)) + self.pool.idle.len() } else { 0 };
-        self.fork_missing(now, needed, out);
+        self.fork_for(now, &lacking, stalled, out);
         self.reclaim(now, out);
         self.watch_status(out);
     }
 
+    /// Workers for jobs that could use them now and have none idle: `lacking` none but the asker itself, who is no use.
+    fn fork_for(&mut self, now: Time, lacking: &Set<JobId>, stalled: Option<JobId>, out: &mut Vec<Effect>) {
+        let missing = |job: &JobId| lacking.contains(job) || stalled == Some(*job) || self.pool.idle_of(*job) == 0;
+        let jobs = self.pool.jobs();
+        let anybody = jobs.iter().any(missing) || self.actors_wait();
+        let startable = if anybody { self.startable(now) } else { Map::new() };
+        for job in jobs.iter().chain(startable.keys().filter(|job| !jobs.contains(job))).copied() {
+            let wanted = startable.get(&job).copied().unwrap_or(0).max(usize::from(stalled == Some(job)));
+            let idle = self.pool.idle_of(job);
+            let is_missing = lacking.contains(&job) || stalled == Some(job) || idle == 0;
+            self.fork_missing(now, job, if is_missing { wanted + idle } else { 0 }, out);
+        }
+    }
+
     /// The shape and the demand to serve next, if the node has room for any.
-    fn pick(&self, now: Time) -> Option<(Key, u32, u32)> {
+    fn pick(&self, now: Time, lacking: &Set<JobId>) -> Option<(Key, u32, u32)> {
         if self.leases.active.is_empty() {
             return None;
         }
-        self.pick_from(now, &self.capacity.available, &Map::new())
+        self.pick_from(now, &self.capacity.available, &Map::new(), lacking)
     }
 
-    fn pick_from(&self, now: Time, available: &ResourceSet, planned: &Map<Key, u32>) -> Option<(Key, u32, u32)> {
+    /// Owners of the jobs in `without` are passed: there are no workers for them.
+    fn pick_from(
+        &self,
+        now: Time,
+        available: &ResourceSet,
+        planned: &Map<Key, u32>,
+        without: &Set<JobId>,
+    ) -> Option<(Key, u32, u32)> {
+        let served = |owner| without.is_empty() || self.job_of(owner).is_none_or(|job| !without.contains(&job));
         let starving = self.starving(now, available, planned);
         let mut best: Option<(u32, u64, Key, u32, u32)> = None;
         for (depth, key) in &self.leases.active {
@@ -53,7 +72,9 @@ impl Raylet {
                 break;
             }
             let Some(shape) = self.leases.shapes.get(*key) else { continue };
-            let Some((turn, owner, class)) = shape.queue.first().copied() else { continue };
+            let Some((turn, owner, class)) = shape.queue.iter().find(|(_, owner, _)| served(*owner)).copied() else {
+                continue;
+            };
             let passed = starving.is_some_and(|(starving_depth, starving_turn)| {
                 depth.0 <= starving_depth && turn > starving_turn && shape.spec.resources.get(CPU).0 > 0
             });
@@ -92,10 +113,13 @@ impl Raylet {
     /// owner itself is idle.
     fn grant(&mut self, now: Time, owner: u32, class: u32, out: &mut Vec<Effect>) -> bool {
         let Some(shape) = self.leases.demands.get(&(owner, class)).map(|demand| demand.shape) else { return false };
+        let Some(job) = self.job_of(owner) else { return false };
         let lanes = &self.lanes;
-        let Some(worker) = self.pool.pop(Some(owner), |idle| lanes.are_attached(owner, idle)) else { return false };
+        let Some(worker) = self.pool.pop(job, Some(owner), |idle| lanes.are_attached(owner, idle)) else {
+            return false;
+        };
         if !self.attach_both(owner, worker, out) {
-            self.pool.back_from_lease(worker, now);
+            self.pool.back_from_lease(job, worker, now);
             self.leases.abandon(now, owner, class);
             let why = format!("a process talks to {} others at most", crate::LANES_MAX);
             self.say(owner, RayletToProcess::Infeasible { class, why }, out);
@@ -110,27 +134,27 @@ impl Raylet {
         }
         self.leases.stalled_since = None;
         if self.grants_twice() {
-            self.pool.back_from_lease(worker, now);
+            self.pool.back_from_lease(job, worker, now);
         }
         self.say(owner, RayletToProcess::Granted { class, lease, worker: self.address(worker) }, out);
         true
     }
 
     /// Every leased worker is blocked and somebody waits: after a while one more is granted, whatever the cap says. Returns
-    /// true when that lacks a worker only.
-    fn break_stall(&mut self, now: Time, out: &mut Vec<Effect>) -> bool {
+    /// the job when that lacks a worker only.
+    fn break_stall(&mut self, now: Time, out: &mut Vec<Effect>) -> Option<JobId> {
         let blocked = !self.leases.live.is_empty()
             && self.leases.live.values().all(|lease| lease.owner.is_some() && self.capacity.is_lent(lease.worker));
-        if self.leases.active.is_empty() || !blocked || self.pick(now).is_some() {
+        if self.leases.active.is_empty() || !blocked || self.pick(now, &Set::new()).is_some() {
             self.leases.stalled_since = None;
-            return false;
+            return None;
         }
         let since = *self.leases.stalled_since.get_or_insert(now);
         if since + STALL > now {
-            return false;
+            return None;
         }
-        let Some((owner, class)) = self.stalled_demand() else { return false };
-        !self.grant(now, owner, class, out)
+        let (owner, class) = self.stalled_demand()?;
+        if self.grant(now, owner, class, out) { None } else { self.job_of(owner) }
     }
 
     /// The demand that is served first to break a stall.
@@ -140,13 +164,14 @@ impl Raylet {
         chosen.queue.first().map(|(_, owner, class)| (*owner, *class))
     }
 
-    /// How many more workers could be put to use now, had we them.
-    fn startable(&self, now: Time) -> usize {
+    /// How many more workers of which job could be put to use now, had we them.
+    fn startable(&self, now: Time) -> Map<JobId, usize> {
         let mut available = self.capacity.available.clone();
         let mut planned: Map<Key, u32> = Map::new();
-        let mut count = self.startable_actors(&mut available, AHEAD_MAX);
+        let mut by_job = self.startable_actors(&mut available, AHEAD_MAX);
+        let mut count: usize = by_job.values().sum();
         while count < AHEAD_MAX {
-            let Some((key, _, _)) = self.pick_from(now, &available, &planned) else { break };
+            let Some((key, owner, _)) = self.pick_from(now, &available, &planned, &Set::new()) else { break };
             let Some(shape) = self.leases.shapes.get(key) else { break };
             let wanted = self.leases.wanted(shape);
             let planned = planned.entry(key).or_default();
@@ -158,8 +183,11 @@ impl Raylet {
             *planned += 1;
             available.subtract(&shape.spec.resources);
             count += 1;
+            if let Some(job) = self.job_of(owner) {
+                *by_job.entry(job).or_default() += 1;
+            }
         }
-        count
+        by_job
     }
 
     /// The status words are worth reading while somebody waits for what a blocked worker could lend. What is not read is not
@@ -203,6 +231,8 @@ impl Raylet {
 
     /// A stall that no grant can break now: looking again before something changes is of no use.
     fn stall_lacks_room(&self) -> bool {
-        self.stalled_demand().is_none_or(|(owner, _)| !self.pool.has_one_for(owner) && self.pool.is_busy())
+        self.stalled_demand().is_none_or(|(owner, _)| {
+            self.job_of(owner).is_none_or(|job| !self.pool.has_one_for(job, owner) && self.pool.is_busy(job))
+        })
     }
 }

@@ -1,14 +1,15 @@
 //! Everything that can happen to a node, as seen by its raylet machine.
 
 use iosdk_types::message::{GcsToRaylet, ProcessToRaylet};
-use iosdk_types::{Address, Death};
+use iosdk_types::{Address, Death, JobReport, ResourceSet};
 
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A driver's connection was accepted (its pid known from the kernel). Answered with `Effect::Admit`.
+    /// A driver's connection was accepted (its pid known from the kernel). Answered with `Effect::AdmitDriver` at once.
     DriverConnected {
         pid: i32,
-        namespace: String,
+        /// Of the driver that started the cluster; others say theirs in their hello.
+        namespace: Option<String>,
     },
     /// The fork server made this process; its hello comes on its own connection.
     WorkerForked {
@@ -32,6 +33,21 @@ pub enum Input {
     ProcessDied {
         process: Address,
         death: Death,
+    },
+    /// Before the link to the GCS is up: a submitted job that lives on from an earlier incarnation of this daemon.
+    JobFound {
+        number: u64,
+        held: ResourceSet,
+        started_ms: Option<u64>,
+    },
+    /// The entrypoint of a submitted job began, or everything of it is over.
+    JobStarted {
+        number: u64,
+        started_ms: u64,
+    },
+    JobEnded {
+        number: u64,
+        report: JobReport,
     },
     /// Read from the processes' status words, asked for by `Effect::WatchStatus`: who is blocked now, and since when (ns).
     Status {

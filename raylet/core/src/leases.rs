@@ -214,9 +214,9 @@ impl Leases {
         self.demands.iter().filter(|(_, demand)| demand.turn.is_some()).map(|(id, _)| *id)
     }
 
-    /// No worker can be had: everybody who waits is taken out of the queues and named, to be told.
-    pub(crate) fn abandon_waiting(&mut self) -> Vec<(u32, u32)> {
-        let waiting: Vec<_> = self.waiting().collect();
+    /// No worker can be had for these owners: those who wait are taken out of the queues and named, to be told.
+    pub(crate) fn abandon_waiting(&mut self, whose: impl Fn(u32) -> bool) -> Vec<(u32, u32)> {
+        let waiting: Vec<_> = self.waiting().filter(|(owner, _)| whose(*owner)).collect();
         for (owner, class) in &waiting {
             self.abandon(Time::default(), *owner, *class);
         }
@@ -301,7 +301,9 @@ impl Raylet {
             // The number names another class now. Leases of the old one keep their own shape.
             self.leases.set_want_of_reused(now, id, shape, feasible);
         }
-        self.pool.resume();
+        if let Some(job) = self.job_of(owner) {
+            self.pool.resume(job);
+        }
         self.leases.set_want(now, id, want);
     }
 
@@ -328,9 +330,11 @@ impl Raylet {
         let worker = entry.worker;
         if usable && self.processes.phase(worker) == Some(crate::processes::Phase::Leased(lease)) {
             self.end_lease(now, lease);
-            if let Some(process) = self.processes.live.get_mut(&worker) {
+            if let Some(process) = self.processes.live.get_mut(&worker)
+                && let Some(job) = process.job
+            {
                 process.phase = crate::processes::Phase::Idle;
-                self.pool.back_from_lease(worker, now);
+                self.pool.back_from_lease(job, worker, now);
             }
         } else {
             self.leases.disown(now, lease);

@@ -10,6 +10,7 @@ pub mod effect;
 mod gcs;
 mod grant;
 pub mod input;
+mod jobs;
 mod lanes;
 mod leases;
 mod planted;
@@ -41,6 +42,7 @@ pub struct Raylet {
     lanes: lanes::Lanes,
     deaths: deaths::Deaths,
     actors: actors::Actors,
+    jobs: jobs::Jobs,
     arena: arena::Arena,
     gcs: gcs::Link,
     /// The shell reads status words for us.
@@ -60,6 +62,7 @@ impl Raylet {
             lanes: lanes::Lanes::default(),
             deaths: deaths::Deaths::default(),
             actors: actors::Actors::default(),
+            jobs: jobs::Jobs::default(),
             arena: arena::Arena::new(config.arena_limit),
             gcs: gcs::Link::default(),
             watching: false,
@@ -76,10 +79,11 @@ impl Raylet {
         let is_live = |number| self.processes.live.contains_key(&number);
         self.capacity.check()?;
         self.leases.check()?;
-        self.pool.check(phase)?;
+        self.pool.check(|number| self.processes.live.get(&number).map(|process| (process.phase, process.job)))?;
         self.lanes.check(is_live)?;
         self.deaths.check(is_live)?;
         self.actors.check(phase)?;
+        self.jobs.check()?;
         self.arena.check()?;
         if let Some((owner, class)) = self.leases.waiting().find(|(owner, _)| phase(*owner) == Some(Phase::Ending)) {
             return Err(format!("{owner} is ending and waits for workers of class {class}"));
@@ -114,8 +118,8 @@ impl Raylet {
 
     fn process_says(&mut self, now: Time, from: Address, message: ProcessToRaylet, out: &mut Vec<Effect>) {
         let Some(number) = self.live(from) else { return };
-        if let ProcessToRaylet::Hello { version, pid } = message {
-            return self.hello(now, number, version, pid, out);
+        if let ProcessToRaylet::Hello { version, pid, attach } = message {
+            return self.hello(now, number, (version, pid), attach, out);
         }
         let Some(phase) = self.processes.phase(number).filter(|phase| *phase != Phase::Starting) else { return };
         match message {
@@ -149,11 +153,11 @@ impl Raylet {
             ProcessToRaylet::ExtentRequest { request, bytes } => self.extent_request(now, number, request, bytes, out),
             ProcessToRaylet::ExtentReturn { offset } => self.extent_return(now, number, offset, out),
             ProcessToRaylet::Query { request, query } => self.query(number, request, &query, out),
-            ProcessToRaylet::Shutdown => {
-                if phase == Phase::Driver {
-                    self.shut_down(out);
-                }
-            }
+            ProcessToRaylet::Shutdown => match self.job_of(number).filter(|_| phase == Phase::Driver) {
+                Some(_) if self.config.ends_with_driver => self.shut_down(out),
+                Some(job) => self.close_job(job, out),
+                None => {}
+            },
         }
     }
 }
@@ -180,6 +184,9 @@ impl Machine for Raylet {
             Input::GcsUp => self.gcs_up(out),
             Input::GcsDown => self.gcs_down(),
             Input::ProcessDied { process, death } => self.process_died(now, process, death, out),
+            Input::JobFound { number, held, started_ms } => self.job_found(number, held, started_ms),
+            Input::JobStarted { number, started_ms } => self.job_started(number, started_ms, out),
+            Input::JobEnded { number, report } => self.job_over(number, report, out),
             Input::Status { blocked } => self.status(&blocked),
             Input::Unpinned { offset } => self.unpinned(now, offset, out),
         }
@@ -191,7 +198,7 @@ impl Machine for Raylet {
         let mut earliest =
             [self.deaths.deadline(), self.arena.deadline(), self.gcs.deadline()].into_iter().flatten().min();
         if !self.shutting_down {
-            let scheduling = self.grant_deadline().into_iter().chain(self.pool.deadline(self.keep_idle()));
+            let scheduling = self.grant_deadline().into_iter().chain(self.pool_deadline());
             earliest = earliest.into_iter().chain(scheduling).min();
         }
         earliest

@@ -1,8 +1,8 @@
 //! Who is here: drivers and workers, from admission to death.
 
 use crate::{Effect, Raylet};
-use iosdk_types::message::{RayletToGcs, RayletToProcess, VERSION};
-use iosdk_types::{ActorId, Address, JobId, Map, Time};
+use iosdk_types::message::{Attach, RayletToGcs, RayletToProcess, VERSION};
+use iosdk_types::{ActorId, Address, JobId, Map, Set, Time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -19,10 +19,18 @@ pub(crate) enum Phase {
 }
 
 #[derive(Clone, Debug)]
+pub(crate) struct Driver {
+    /// Known from the start of a private cluster, or once it said hello.
+    pub(crate) namespace: Option<String>,
+    pub(crate) attach: Option<Attach>,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub(crate) pid: Option<i32>,
-    /// A driver's namespace; `None` for workers.
-    pub(crate) driver: Option<String>,
+    /// `None` for workers.
+    pub(crate) driver: Option<Driver>,
+    /// A worker's from birth, a driver's once the GCS accepted it.
     pub(crate) job: Option<JobId>,
     pub(crate) said_hello: bool,
     pub(crate) phase: Phase,
@@ -43,23 +51,24 @@ pub(crate) struct Processes {
     pub(crate) live: Map<u32, Process>,
     /// Number of the next process; never used twice.
     next: u32,
-    /// The job that workers belong to: that of the first driver.
-    pub(crate) job: Option<JobId>,
+    /// Jobs whose driver is gone or leaves, and whose workers are not all dead.
+    closing: Set<JobId>,
 }
 
 impl Processes {
-    pub(crate) fn add(&mut self, driver: Option<String>, pid: Option<i32>) -> u32 {
+    pub(crate) fn add_worker(&mut self, job: JobId) -> u32 {
+        self.add(None, Some(job), None)
+    }
+
+    fn add_driver(&mut self, namespace: Option<String>, pid: i32) -> u32 {
+        self.add(Some(Driver { namespace, attach: None }), None, Some(pid))
+    }
+
+    fn add(&mut self, driver: Option<Driver>, job: Option<JobId>, pid: Option<i32>) -> u32 {
         let number = self.next;
         self.next += 1;
-        let process = Process {
-            pid,
-            driver,
-            job: None,
-            said_hello: false,
-            phase: Phase::Starting,
-            killed: false,
-            intended: false,
-        };
+        let process =
+            Process { pid, driver, job, said_hello: false, phase: Phase::Starting, killed: false, intended: false };
         self.live.insert(number, process);
         number
     }
@@ -84,12 +93,21 @@ impl Raylet {
         out.push(Effect::ToProcess { to: self.address(to), message });
     }
 
-    pub(crate) fn driver_connected(&mut self, pid: i32, namespace: String, out: &mut Vec<Effect>) {
-        let number = self.processes.add(Some(namespace.clone()), Some(pid));
-        let process = self.address(number);
-        out.push(Effect::AdmitDriver { process });
-        self.tell_gcs(RayletToGcs::DriverJoined { process, namespace }, out);
-        self.pool.open = true;
+    pub(crate) fn driver_connected(&mut self, pid: i32, namespace: Option<String>, out: &mut Vec<Effect>) {
+        let number = self.processes.add_driver(namespace, pid);
+        out.push(Effect::AdmitDriver { process: self.address(number) });
+        if let Some(joined) = self.driver_joined(number) {
+            self.tell_gcs(joined, out);
+        }
+    }
+
+    /// What the GCS is told of a driver; `None` until the driver has said where it belongs.
+    pub(crate) fn driver_joined(&self, number: u32) -> Option<RayletToGcs> {
+        let process = self.processes.live.get(&number)?;
+        let driver = process.driver.as_ref()?;
+        let namespace = driver.namespace.clone()?;
+        let submission = driver.attach.as_ref().and_then(|attach| attach.submission);
+        Some(RayletToGcs::DriverJoined { process: self.address(number), namespace, job: process.job, submission })
     }
 
     pub(crate) fn driver_accepted(&mut self, now: Time, process: Address, job: JobId, out: &mut Vec<Effect>) {
@@ -97,18 +115,48 @@ impl Raylet {
         let Some(driver) = self.processes.live.get_mut(&number).filter(|process| process.driver.is_some()) else {
             return;
         };
+        if driver.job.is_some() {
+            // Said again by a GCS that was restarted; it was told the job and keeps it.
+            return;
+        }
         driver.job = Some(job);
+        let attach = driver.driver.as_ref().and_then(|driver| driver.attach.clone());
+        out.push(Effect::OpenJob { job, driver: process, attach });
+        self.pool.open(job);
         self.welcome(now, number, out);
-        if self.processes.job.is_none() {
-            self.processes.job = Some(job);
-            let waiting: Vec<u32> = self.processes.live.keys().copied().filter(|other| *other != number).collect();
-            for other in waiting {
-                self.welcome(now, other, out);
-            }
+    }
+
+    /// Its driver is gone or leaves: so do its workers and actors.
+    pub(crate) fn close_job(&mut self, job: JobId, out: &mut Vec<Effect>) {
+        for worker in self.workers_of(job) {
+            self.end_process(worker, false, "its job is over".to_owned(), out);
+        }
+        self.pool.close(job);
+        self.processes.closing.insert(job);
+        self.close_if_empty(job, out);
+    }
+
+    fn workers_of(&self, job: JobId) -> Vec<u32> {
+        let of_job = |(_, process): &(&u32, &Process)| process.job == Some(job) && process.driver.is_none();
+        self.processes.live.iter().filter(of_job).map(|(number, _)| *number).collect()
+    }
+
+    /// The last of its workers is dead.
+    pub(crate) fn close_if_empty(&mut self, job: JobId, out: &mut Vec<Effect>) {
+        if self.processes.closing.contains(&job) && self.workers_of(job).is_empty() {
+            self.processes.closing.remove(&job);
+            out.push(Effect::CloseJob { job });
         }
     }
 
-    pub(crate) fn hello(&mut self, now: Time, number: u32, version: u32, pid: i32, out: &mut Vec<Effect>) {
+    pub(crate) fn hello(
+        &mut self,
+        now: Time,
+        number: u32,
+        (version, pid): (u32, i32),
+        attach: Option<Attach>,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(process) = self.processes.live.get_mut(&number) else { return };
         if process.phase == Phase::Ending {
             return;
@@ -116,8 +164,8 @@ impl Raylet {
         process.pid.get_or_insert(pid);
         if version != VERSION && version.checked_add(1) != Some(VERSION) {
             let reason = format!("protocol version {version} does not fit the cluster's, {VERSION}");
-            if process.driver.is_none() {
-                self.fork_failed(now, number, reason.clone(), out);
+            if let (None, Some(job)) = (&process.driver, process.job) {
+                self.fork_failed(now, job, number, reason.clone(), out);
             }
             self.end_process(number, true, reason, out);
             return;
@@ -128,28 +176,29 @@ impl Raylet {
             return;
         }
         process.said_hello = true;
+        if let Some(driver) = process.driver.as_mut().filter(|driver| driver.namespace.is_none()) {
+            let Some(attach) = attach else {
+                let reason = "a driver that joins a head must say how its workers run".to_owned();
+                return self.end_process(number, true, reason, out);
+            };
+            driver.namespace = Some(attach.namespace.clone());
+            driver.attach = Some(attach);
+            if let Some(joined) = self.driver_joined(number) {
+                self.tell_gcs(joined, out);
+            }
+        }
         self.welcome(now, number, out);
     }
 
     /// Makes it a member once it said hello and its job is known.
     fn welcome(&mut self, now: Time, number: u32, out: &mut Vec<Effect>) {
-        let job = self.processes.job;
         let Some(process) = self.processes.live.get_mut(&number) else { return };
-        if !process.said_hello || process.phase != Phase::Starting {
-            return;
-        }
+        let Some(job) = process.job.filter(|_| process.said_hello && process.phase == Phase::Starting) else { return };
         if process.driver.is_some() {
-            if process.job.is_none() {
-                return;
-            }
             process.phase = Phase::Driver;
         } else {
-            if job.is_none() {
-                return;
-            }
-            process.job = job;
             process.phase = Phase::Idle;
-            self.pool.worker_ready(number, now);
+            self.pool.worker_ready(job, number, now);
         }
         self.lanes.admit(number);
         self.say_welcome(number, out);

@@ -12,7 +12,9 @@ pub mod message;
 pub mod resources;
 pub mod slab;
 pub mod spec;
+pub mod submission;
 pub mod time;
+pub mod usage;
 
 pub use address::{Address, RefDescriptor};
 pub use death::{Attempt, Death, Exit};
@@ -22,4 +24,6 @@ pub use machine::Machine;
 pub use map::{Map, Set};
 pub use resources::{Amount, ResourceSet};
 pub use slab::{Key, Slab};
+pub use submission::{JobCause, JobReport, JobSpec};
 pub use time::{Span, Time};
+pub use usage::{UsageObject, UsageRecord};

@@ -8,7 +8,7 @@ pub mod raylet_to_gcs;
 pub mod raylet_to_process;
 
 pub use gcs_to_raylet::GcsToRaylet;
-pub use process_to_raylet::{ProcessToRaylet, Query};
+pub use process_to_raylet::{Attach, ProcessToRaylet, Query};
 pub use raylet_to_gcs::RayletToGcs;
 pub use raylet_to_process::{Answer, NodeRecord, RayletToProcess, StoreReport, StoreUse};
 

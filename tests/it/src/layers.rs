@@ -14,9 +14,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("iosdk-net", &["iosdk-types"]),
     ("iosdk-store", &["iosdk-types"]),
     ("iosdk-runtime", &["iosdk-types", "iosdk-runtime-core", "iosdk-net", "iosdk-store"]),
-    ("iosdk-raylet", &["iosdk-types", "iosdk-raylet-core", "iosdk-net", "iosdk-store"]),
-    ("iosdk-gcs", &["iosdk-types", "iosdk-gcs-core", "iosdk-net"]),
-    ("iosdk-cli", &["iosdk-types", "iosdk-raylet", "iosdk-gcs"]),
+    ("iosdk-supervisor", &["iosdk-types"]),
+    ("iosdk-gcs-log", &[]),
+    ("iosdk-http", &["iosdk-types"]),
+    ("iosdk-raylet", &["iosdk-types", "iosdk-raylet-core", "iosdk-net", "iosdk-store", "iosdk-supervisor"]),
+    ("iosdk-gcs", &["iosdk-types", "iosdk-gcs-core", "iosdk-net", "iosdk-gcs-log", "iosdk-http"]),
+    ("iosdk-cli", &["iosdk-types", "iosdk-raylet", "iosdk-gcs", "iosdk-supervisor", "iosdk-http"]),
     ("iosdk-bindings", &["iosdk-types", "iosdk-runtime", "iosdk-runtime-core", "iosdk-cli"]),
     ("iosdk-sim", &["iosdk-types", "iosdk-runtime-core", "iosdk-raylet-core", "iosdk-gcs-core"]),
     ("iosdk-it", &["iosdk-types"]),
@@ -27,14 +30,14 @@ const OUTSIDE_OF_PURE: &[(&str, &[&str])] = &[
     ("iosdk-types", &["serde", "serde_bytes", "smallvec"]),
     ("iosdk-runtime-core", &["smallvec"]),
     ("iosdk-raylet-core", &["smallvec"]),
-    ("iosdk-gcs-core", &["smallvec"]),
+    ("iosdk-gcs-core", &["serde", "smallvec"]),
     ("iosdk-sim", &["smallvec"]),
 ];
 
 /// Outside crates that only these may use: no async runtime in drivers and workers, no Python in the core.
 const ONLY: &[(&str, &[&str])] = &[
     ("pyo3", &["iosdk-bindings"]),
-    ("tokio", &["iosdk-gcs", "iosdk-raylet", "iosdk-cli"]),
+    ("tokio", &["iosdk-gcs", "iosdk-http", "iosdk-raylet", "iosdk-cli"]),
     ("tonic", &["iosdk-gcs", "iosdk-raylet", "iosdk-cli"]),
 ];
 

@@ -1,20 +1,19 @@
-//! How a world begins: a GCS, its nodes, a driver on each.
+//! How a world begins: a GCS, its nodes, drivers on each.
 
 use crate::check::Checks;
 use crate::ghost::Ghost;
 use crate::planted::Planted;
 use crate::random::Random;
-use crate::schedule::{Event, Fifo, Schedule};
+use crate::schedule::{Event, Schedule};
 use crate::settings::Settings;
 use crate::trace::Trace;
-use crate::world::{Node, World};
+use crate::world::World;
 use iosdk_gcs_core::Gcs;
-use iosdk_raylet_core::{Config, Input, Raylet};
-use iosdk_types::{Amount, Map, NodeId, ResourceSet, Set, Span, Time};
+use iosdk_types::{Map, Set, Span, Time};
 
 impl World {
     pub fn new(settings: Settings, planted: Option<Planted>, trace: Trace) -> Self {
-        let gcs = Gcs::new(iosdk_gcs_core::Config { infeasible_waits: settings.infeasible_waits });
+        let gcs = Gcs::new(settings.gcs_config());
         let mut world = Self {
             random: Random::new(settings.seed ^ 0x5eed),
             ghost: Ghost { nodes: settings.nodes, ..Ghost::default() },
@@ -26,17 +25,24 @@ impl World {
             checks: Checks::default(),
             violation: None,
             gcs,
+            gcs_tick_at: None,
+            gcs_restarted_at: None,
+            log: Default::default(),
+            submitter: Default::default(),
+            supervisors: Map::new(),
             nodes: Map::new(),
             processes: Map::new(),
             lanes: Map::new(),
             next_pid: 100,
             next_body: 0,
             drivers: Vec::new(),
+            arriving: None,
             notebook: Vec::new(),
             planted,
             scarce_actors: Set::new(),
             is_taking_turns: None,
             calls_run: 0,
+            patience_until: Time::default(),
         };
         world.plant_in_gcs();
         world
@@ -44,56 +50,18 @@ impl World {
 
     pub(crate) fn begin(&mut self) {
         for number in 0..self.settings.nodes {
-            let resources = ResourceSet::new()
-                .with("CPU", Amount::units(i64::from(self.settings.cpus)))
-                .with("slot", Amount::units(2));
-            self.checks.sched_1.node(number, resources.clone());
-            let mut id = [0; 28];
-            id[0] = number as u8 + 1;
-            let config = Config {
-                resources,
-                arena_limit: self.settings.arena_limit,
-                workers_ahead: self.settings.workers_ahead,
-                infeasible_waits: self.settings.infeasible_waits,
-                session: "simulated".to_owned(),
-                extent_wait: Span::from_secs(1),
-                ..Config::new(number, 1, NodeId(id))
-            };
-            let mut raylet = Raylet::new(config);
-            self.plant_in_raylet(&mut raylet);
-            let node = Node {
-                raylet,
-                arena: Default::default(),
-                watch_status: false,
-                looks_at_status: false,
-                link: 0,
-                link_is_up: false,
-                to_gcs: Fifo::default(),
-                from_gcs: Fifo::default(),
-                tick_at: None,
-                classes: Map::new(),
-                views: Vec::new(),
-                forks_that_fail: 0,
-                shut_down: false,
-                lost: false,
-            };
+            let node = self.make_node(number, 1);
             self.nodes.insert(number, node);
             let span = self.delay(Span::from_millis(3));
             self.after(span, Event::GcsLinkUp { node: number });
-            self.next_pid += 1;
-            let input = Input::DriverConnected { pid: self.next_pid, namespace: String::new() };
-            let span = self.delay(Span::from_millis(3));
-            self.after(span, Event::Raylet { node: number, input: Box::new(input) });
-        }
-        self.arrange_faults();
-    }
-
-    /// Every driver that is left asks for the end of its cluster.
-    pub(crate) fn shut_down_all(&mut self) {
-        for driver in self.drivers.clone() {
-            if self.processes.contains_key(&driver) {
-                self.tell_raylet(driver, iosdk_types::message::ProcessToRaylet::Shutdown);
+            for _ in 0..self.settings.drivers {
+                let most = if self.settings.drivers == 1 { 3 } else { 100 };
+                let span = self.delay(Span::from_millis(most));
+                self.expect_driver(number, None, span);
             }
         }
+        self.step_gcs(iosdk_gcs_core::Input::Clock { now_ms: self.wall_ms() });
+        self.arrange_faults();
+        self.arrange_submissions();
     }
 }

@@ -3,6 +3,7 @@
 pub mod act_1;
 pub mod act_2;
 pub mod gcs_1;
+pub mod job_1;
 pub mod own_1;
 pub mod own_2;
 pub mod sched_1;
@@ -42,4 +43,5 @@ pub struct Checks {
     pub act_2: act_2::Act2,
     pub store_1: store_1::Store1,
     pub gcs_1: gcs_1::Gcs1,
+    pub job_1: job_1::Job1,
 }

@@ -118,12 +118,42 @@ kinds!(
 kinds!(
     raylet_input,
     iosdk_raylet_core::Input as Kind,
-    [DriverConnected, WorkerForked, ForkFailed, FromProcess, FromGcs, GcsUp, GcsDown, ProcessDied, Status, Unpinned,]
+    [
+        DriverConnected,
+        WorkerForked,
+        ForkFailed,
+        FromProcess,
+        FromGcs,
+        GcsUp,
+        GcsDown,
+        ProcessDied,
+        JobFound,
+        JobStarted,
+        JobEnded,
+        Status,
+        Unpinned,
+    ]
 );
 kinds!(
     raylet_effect,
     iosdk_raylet_core::Effect as Kind,
-    [ToProcess, ToGcs, ForkWorker, AdmitDriver, Kill, OpenLanes, WatchStatus, Punch, WatchPins, ShutDown,]
+    [
+        ToProcess,
+        ToGcs,
+        ForkWorker,
+        OpenJob,
+        CloseJob,
+        AdmitDriver,
+        Kill,
+        OpenLanes,
+        WatchStatus,
+        Punch,
+        WatchPins,
+        StartJob,
+        StopJob,
+        ForgetJob,
+        ShutDown,
+    ]
 );
 kinds!(
     to_gcs,
@@ -142,15 +172,32 @@ kinds!(
         Nodes,
         ClusterResources,
         AvailableResources,
+        ActorLives,
+        JobStarted,
+        JobEnded,
+        JobsHere,
+        Usage,
     ]
 );
 kinds!(
     from_gcs,
     iosdk_types::message::GcsToRaylet as Kind,
-    [Joined, DriverAccepted, StartActor, StopActor, ActorAlive, ActorDead, Answer,]
+    [
+        Joined,
+        DriverAccepted,
+        StartActor,
+        StopActor,
+        ActorAlive,
+        ActorDead,
+        Answer,
+        StartJob,
+        StopJob,
+        JobNoted,
+        UsageNoted,
+    ]
 );
-kinds!(gcs_input, iosdk_gcs_core::Input as Kind, [FromRaylet, NodeLost]);
-kinds!(gcs_effect, iosdk_gcs_core::Effect as Kind, [ToRaylet]);
+kinds!(gcs_input, iosdk_gcs_core::Input as Kind, [FromRaylet, NodeLost, Api, Clock]);
+kinds!(gcs_effect, iosdk_gcs_core::Effect as Kind, [ToRaylet, Append, Reply, StartJob]);
 
 /// Kinds of trouble the world makes, beside its delays.
 pub const FAULTS: &[&str] = &[
@@ -164,10 +211,13 @@ pub const FAULTS: &[&str] = &[
     "fault::lane stalled",
     "fault::lane poisoned",
     "fault::late duplicate view",
+    "fault::gcs restarted",
+    "fault::daemon killed",
+    "fault::supervisor killed",
 ];
 
 /// Made by the shells of the product and not by any machine of the world, so no seed can produce them here.
-const NEVER_HERE: &[&str] = &["to_process::Log"];
+const NEVER_HERE: &[&str] = &["to_process::Log", "to_gcs::Usage", "from_gcs::UsageNoted"];
 
 #[derive(Clone, Default)]
 pub struct Counts(Map<&'static str, u64>);

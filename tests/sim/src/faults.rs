@@ -2,7 +2,6 @@
 
 use crate::schedule::{Event, Fault, How};
 use crate::world::World;
-use iosdk_raylet_core::Input;
 use iosdk_runtime_core::Input as OwnerInput;
 use iosdk_types::{Address, Span, Time};
 
@@ -20,6 +19,9 @@ impl World {
             (Fault::LaneStalled, faults.lane_stalled),
             (Fault::LanePoisoned, faults.lane_poisoned),
             (Fault::LateView, faults.late_view),
+            (Fault::GcsRestarted, faults.gcs_restarted),
+            (Fault::DaemonKilled, if self.settings.standing { faults.daemon_killed } else { 0 }),
+            (Fault::SupervisorKilled, if self.settings.jobs > 0 { faults.supervisor_killed } else { 0 }),
         ];
         for (fault, times) in kinds {
             for _ in 0..times {
@@ -72,6 +74,13 @@ impl World {
             }
             Fault::LanePoisoned => self.poison_lane(),
             Fault::LateView => self.repeat_view(),
+            Fault::GcsRestarted => self.restart_gcs(),
+            Fault::DaemonKilled => {
+                if let Some(number) = self.some_node() {
+                    self.kill_daemon(number);
+                }
+            }
+            Fault::SupervisorKilled => self.kill_some_supervisor(),
         }
     }
 
@@ -79,7 +88,7 @@ impl World {
         let fit: Vec<Address> = self
             .processes
             .values()
-            .filter(|process| process.is_driver == driver && process.welcomed && !process.ending)
+            .filter(|process| process.is_driver() == driver && process.welcomed && !process.ending)
             .map(|process| process.address)
             .collect();
         let pick = self.random.index(fit.len());
@@ -100,25 +109,24 @@ impl World {
         self.counts.add("fault::node lost");
         self.ghost.dead_nodes.insert(number);
         self.processes.retain(|at, _| at.node != number);
+        self.supervisors.retain(|(node, _), _| *node != number);
+        self.checks.job_1.node_lost(number);
         if let Some(node) = self.nodes.get_mut(&number) {
             node.lost = true;
             node.shut_down = true;
             node.link_is_up = false;
             node.link += 1;
         }
+        self.await_missing_nodes();
         let span = Span::from_millis(1 + self.random.below(3000));
         self.after(span, Event::NodeGivenUp { node: number });
     }
 
     fn cut_gcs_link(&mut self) {
         let Some(number) = self.some_node() else { return };
-        let Some(node) = self.nodes.get_mut(&number).filter(|node| node.link_is_up) else { return };
-        self.counts.add("fault::gcs link cut");
-        node.link_is_up = false;
-        node.link += 1;
-        self.step_raylet(number, Input::GcsDown);
-        let span = Span::from_millis(1 + self.random.below(200));
-        self.after(span, Event::GcsLinkUp { node: number });
+        if self.break_link(number, Span::from_millis(200)) {
+            self.counts.add("fault::gcs link cut");
+        }
     }
 
     /// A worker scribbles over a lane that it writes: its reader closes the lane, and the worker does not live much longer.
@@ -127,7 +135,7 @@ impl World {
             .lanes
             .iter()
             .filter(|((from, to), lane)| {
-                let writer = self.processes.get(from).is_some_and(|process| !process.is_driver && !process.ending);
+                let writer = self.processes.get(from).is_some_and(|process| !process.is_driver() && !process.ending);
                 let reader = self.processes.get(to).is_some_and(|process| process.attached.contains(from));
                 writer && reader && !lane.poisoned
             })

@@ -388,13 +388,13 @@ impl World {
         let Some(process) = self.processes.get_mut(&to).filter(|process| !process.welcomed) else { return };
         let pid = process.pid;
         let fifo = (process.to_raylet, process.from_raylet);
-        let mut fresh = Process::new(to, pid, process.is_driver);
+        let mut fresh = Process::new(to, pid, process.program);
         fresh.owner = iosdk_runtime_core::Owner::new(to, job);
         (fresh.to_raylet, fresh.from_raylet, fresh.welcomed, fresh.slowness) = (fifo.0, fifo.1, true, process.slowness);
         let definition = fresh.payloads.insert(Content::Definition);
         fresh.function = fresh.owner.define(definition);
         self.plant_in_owner(&mut fresh.owner);
-        let is_driver = fresh.is_driver;
+        let is_driver = fresh.is_driver();
         self.processes.insert(to, fresh);
         if is_driver {
             self.start_program(to);

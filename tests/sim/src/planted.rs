@@ -9,11 +9,21 @@ pub enum Planted {
     Raylet(iosdk_raylet_core::Bug),
     #[cfg(feature = "planted")]
     Gcs(iosdk_gcs_core::Bug),
+    #[cfg(feature = "planted")]
+    Shell(ShellBug),
+}
+
+/// A bug of a shell of this world, for promises that a shell must keep too.
+#[cfg(feature = "planted")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShellBug {
+    /// The GCS tells what is not durable yet.
+    AnswerBeforeDurable,
 }
 
 #[cfg(feature = "planted")]
 mod kinds {
-    use super::Planted;
+    use super::{Planted, ShellBug};
     use crate::world::World;
     use iosdk_gcs_core::Bug as GcsBug;
     use iosdk_raylet_core::Bug as RayletBug;
@@ -29,11 +39,14 @@ mod kinds {
     ];
     const GCS: &[GcsBug] = &[GcsBug::TwoNodesOneActor, GcsBug::ViewGoesBack];
 
+    const SHELL: &[ShellBug] = &[ShellBug::AnswerBeforeDurable];
+
     impl Planted {
         pub fn all() -> Vec<Self> {
             let owner = OwnerBug::ALL.iter().copied().map(Self::Owner);
             let raylet = RAYLET.iter().copied().map(Self::Raylet);
-            owner.chain(raylet).chain(GCS.iter().copied().map(Self::Gcs)).collect()
+            let gcs = GCS.iter().copied().map(Self::Gcs);
+            owner.chain(raylet).chain(gcs).chain(SHELL.iter().copied().map(Self::Shell)).collect()
         }
 
         pub fn name(&self) -> String {
@@ -41,6 +54,7 @@ mod kinds {
                 Self::Owner(bug) => format!("{bug:?}"),
                 Self::Raylet(bug) => format!("{bug:?}"),
                 Self::Gcs(bug) => format!("{bug:?}"),
+                Self::Shell(bug) => format!("{bug:?}"),
             }
         }
     }
@@ -62,6 +76,10 @@ mod kinds {
             if let Some(Planted::Gcs(bug)) = self.planted {
                 self.gcs.plant(bug);
             }
+        }
+
+        pub(crate) fn answers_before_durable(&self) -> bool {
+            self.planted == Some(Planted::Shell(ShellBug::AnswerBeforeDurable))
         }
     }
 }
@@ -85,5 +103,8 @@ mod kinds {
         pub(crate) fn plant_in_owner(&self, _: &mut iosdk_runtime_core::Owner) {}
         pub(crate) fn plant_in_raylet(&self, _: &mut iosdk_raylet_core::Raylet) {}
         pub(crate) fn plant_in_gcs(&mut self) {}
+        pub(crate) fn answers_before_durable(&self) -> bool {
+            false
+        }
     }
 }

@@ -29,10 +29,18 @@ pub struct Instance {
     pub actors: Vec<HeldActor>,
 }
 
+/// What runs in a driver.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// The submitted job whose entrypoint it is.
+    pub submission: Option<u64>,
+}
+
 pub struct Process {
     pub address: Address,
     pub pid: i32,
-    pub is_driver: bool,
+    /// `None` for workers.
+    pub program: Option<Program>,
     pub owner: Owner,
     pub payloads: Payloads,
     /// Its job is known: user code may run.
@@ -63,11 +71,11 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn new(address: Address, pid: i32, is_driver: bool) -> Self {
+    pub fn new(address: Address, pid: i32, program: Option<Program>) -> Self {
         Self {
             address,
             pid,
-            is_driver,
+            program,
             owner: Owner::new(address, JobId::NIL),
             payloads: Payloads::default(),
             welcomed: false,
@@ -89,6 +97,10 @@ impl Process {
             ending: false,
             poisoned: false,
         }
+    }
+
+    pub fn is_driver(&self) -> bool {
+        self.program.is_some()
     }
 
     pub fn pin(&mut self, offset: u64) {

@@ -3,7 +3,7 @@
 
 use crate::check::broken;
 use crate::count;
-use crate::process::Process;
+use crate::process::{Process, Program};
 use crate::schedule::{Event, How};
 use crate::world::World;
 use iosdk_raylet_core::{Effect, Input};
@@ -32,6 +32,9 @@ impl World {
         }
         if let Input::ProcessDied { process, .. } = &input {
             self.raylet_learns_of_death(*process);
+        }
+        if let Input::JobEnded { number: job, .. } = &input {
+            self.checks.sched_1.job_ends(number, *job);
         }
         let Some(node) = self.nodes.get_mut(&number) else { return };
         let mut effects = Vec::new();
@@ -75,7 +78,12 @@ impl World {
             match effect {
                 Effect::ToProcess { to, message } => self.say_to_process(number, to, message),
                 Effect::ToGcs(message) => self.say_to_gcs(number, message),
-                Effect::ForkWorker { process } => self.fork(number, process),
+                Effect::ForkWorker { process, job: _ } => self.fork(number, process),
+                // Whose interpreter forks a worker, and who prints what it says, makes no difference here.
+                Effect::OpenJob { .. } | Effect::CloseJob { .. } => {}
+                Effect::StartJob { number: job, held, spec: _ } => self.start_job(number, job, held),
+                Effect::StopJob { number: job, force } => self.stop_job(number, job, force),
+                Effect::ForgetJob { number: job } => self.forget_job(number, job),
                 Effect::AdmitDriver { process } => self.admit(process),
                 Effect::Kill { process, graceful } => {
                     let span = if graceful { GRACE } else { Span(1 + self.random.below(500_000)) };
@@ -185,21 +193,25 @@ impl World {
         if node.forks_that_fail > 0 {
             node.forks_that_fail -= 1;
             self.counts.add("fault::fork failed");
-            let input = Box::new(Input::ForkFailed { process, why: "out of memory".to_owned() });
-            return self.after(span, Event::Raylet { node: number, input });
+            return self.after_at(span, number, Input::ForkFailed { process, why: "out of memory".to_owned() });
         }
         self.next_pid += 1;
         let pid = self.next_pid;
-        self.processes.insert(process, Process::new(process, pid, false));
-        self.after(span, Event::Raylet { node: number, input: Box::new(Input::WorkerForked { process, pid }) });
-        self.tell_raylet(process, ProcessToRaylet::Hello { version: iosdk_types::message::VERSION, pid });
+        self.processes.insert(process, Process::new(process, pid, None));
+        self.after_at(span, number, Input::WorkerForked { process, pid });
+        self.tell_raylet(process, ProcessToRaylet::Hello { version: iosdk_types::message::VERSION, pid, attach: None });
     }
 
     fn admit(&mut self, process: Address) {
         let pid = self.next_pid;
-        self.processes.insert(process, Process::new(process, pid, true));
+        let attach = self.arriving.take();
+        let submission = attach.as_ref().and_then(|attach| attach.submission);
+        self.processes.insert(process, Process::new(process, pid, Some(Program { submission })));
         self.drivers.push(process);
-        self.tell_raylet(process, ProcessToRaylet::Hello { version: iosdk_types::message::VERSION, pid });
+        if let Some(job) = submission.and_then(|job| self.supervisors.get_mut(&(process.node, job))) {
+            job.driver = Some(process);
+        }
+        self.tell_raylet(process, ProcessToRaylet::Hello { version: iosdk_types::message::VERSION, pid, attach });
     }
 
     fn watch_status(&mut self, number: u32, on: bool) {
@@ -222,7 +234,7 @@ impl World {
         let blocked: Vec<Address> = self
             .processes
             .values()
-            .filter(|process| process.address.node == number && !process.is_driver)
+            .filter(|process| process.address.node == number && !process.is_driver())
             .filter(|process| process.blocked_since.is_some_and(|since| since + LOOK <= now))
             .map(|process| process.address)
             .collect();
@@ -238,13 +250,12 @@ impl World {
         if !pinned {
             self.nobodys(number, offset, bytes, "taken back");
         }
-        let next = if pinned {
-            Event::PinsTick { node: number, offset, bytes }
+        let Some(epoch) = self.nodes.get(&number).map(|node| node.epoch) else { return };
+        if pinned {
+            self.after(LOOK_AT_PINS, Event::PinsTick { node: number, epoch, offset, bytes });
         } else {
-            Event::Raylet { node: number, input: Box::new(Input::Unpinned { offset }) }
-        };
-        let span = if pinned { LOOK_AT_PINS } else { Span(1) };
-        self.after(span, next);
+            self.after_at(Span(1), number, Input::Unpinned { offset });
+        }
     }
 
     /// A message of a process reaches its raylet.
@@ -317,7 +328,7 @@ impl World {
         self.ghost.dead.insert(at, (death.clone(), self.now));
         self.checks.act_2.died(at);
         let span = Span(1 + self.random.below(2_000_000));
-        self.after(span, Event::Raylet { node: at.node, input: Box::new(Input::ProcessDied { process: at, death }) });
+        self.after_at(span, at.node, Input::ProcessDied { process: at, death });
     }
 
     /// Notes for the checkers, at the moment at which the raylet learns of a death.
@@ -332,6 +343,7 @@ impl World {
     fn end_node(&mut self, number: u32) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
         node.shut_down = true;
+        self.await_missing_nodes();
         let everyone: Vec<Address> = self.processes.keys().copied().filter(|at| at.node == number).collect();
         for process in everyone {
             let span = Span(1 + self.random.below(1_000_000));
@@ -344,6 +356,7 @@ impl World {
     pub fn give_node_up(&mut self, number: u32) {
         if let Some(node) = self.nodes.get_mut(&number) {
             node.link_is_up = false;
+            node.link += 1;
         }
         self.step_gcs(iosdk_gcs_core::Input::NodeLost { node: number });
     }

@@ -1,6 +1,8 @@
 //! What is going to happen, in order of time and, at one moment, in the order in which it was arranged.
 
 use crate::memory::Content;
+use crate::submitter::Act;
+use crate::supervisors::Moment;
 use iosdk_types::message::peer::PeerMessage;
 use iosdk_types::message::{GcsToRaylet, ProcessToRaylet, RayletToGcs, RayletToProcess};
 use iosdk_types::{Address, Span, Time};
@@ -21,6 +23,7 @@ pub enum Event {
     /// Something that the node's shell tells its raylet.
     Raylet {
         node: u32,
+        epoch: u32,
         input: Box<iosdk_raylet_core::Input>,
     },
     /// Over the link between raylet and GCS; lost when the link was cut since.
@@ -37,6 +40,27 @@ pub enum Event {
     GcsLinkUp {
         node: u32,
     },
+    GcsTick,
+    /// The records asked for up to here are durable.
+    LogDurable {
+        life: u32,
+        upto: u64,
+    },
+    DriverArrives {
+        node: u32,
+        /// The submitted job whose entrypoint it is.
+        submission: Option<u64>,
+    },
+    /// A daemon that was killed is started again.
+    DaemonBack {
+        node: u32,
+    },
+    Supervisor {
+        node: u32,
+        number: u64,
+        moment: Moment,
+    },
+    Submitter(Act),
     /// The GCS gives a node up.
     NodeGivenUp {
         node: u32,
@@ -58,6 +82,7 @@ pub enum Event {
     },
     PinsTick {
         node: u32,
+        epoch: u32,
         offset: u64,
         bytes: u64,
     },
@@ -96,6 +121,9 @@ pub enum Fault {
     LaneStalled,
     LanePoisoned,
     LateView,
+    GcsRestarted,
+    DaemonKilled,
+    SupervisorKilled,
 }
 
 /// A message in a lane with copies of the contents behind its payload handles, in the order in which they occur.

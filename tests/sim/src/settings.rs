@@ -20,6 +20,12 @@ pub struct Settings {
     pub infeasible_waits: bool,
     pub user: User,
     pub faults: Faults,
+    /// Nodes that stay when drivers leave; drivers attach to them, and jobs are submitted.
+    pub standing: bool,
+    /// Of each node from the start.
+    pub drivers: u32,
+    /// Submitted in a run.
+    pub jobs: u64,
 }
 
 /// What the programs do, in operations and per mille.
@@ -51,6 +57,9 @@ pub struct Faults {
     pub lane_stalled: u64,
     pub lane_poisoned: u64,
     pub late_view: u64,
+    pub gcs_restarted: u64,
+    pub daemon_killed: u64,
+    pub supervisor_killed: u64,
     /// No trouble starts after this; what was submitted must end.
     pub until: Span,
 }
@@ -85,6 +94,9 @@ impl Settings {
                 big: random.below(300),
             },
             faults: Faults::swarm(&mut random),
+            standing: false,
+            drivers: 1,
+            jobs: 0,
         };
         if random.chance(600) {
             settings.slow_lanes = (random.between(50, 500), random.between(2, 60));
@@ -95,7 +107,25 @@ impl Settings {
             settings.user.actors = settings.user.actors.max(200);
             settings.nodes = nodes_asked.unwrap_or(3);
         }
+        settings.stand(seed % 5 != 3);
         settings
+    }
+
+    /// From a stream of its own, so that what a seed does otherwise stays what it was.
+    fn stand(&mut self, may: bool) {
+        let mut random = Random::new(self.seed ^ 0x005e_77ed);
+        self.faults.gcs_restarted = if random.chance(350) { 1 + random.below(3) } else { 0 };
+        self.standing = may && random.chance(450);
+        if self.standing {
+            self.drivers = 1 + random.below(3) as u32;
+            self.jobs = if random.chance(700) { 1 + random.below(8) } else { 0 };
+            self.faults.daemon_killed = if random.chance(250) { 1 + random.below(2) } else { 0 };
+            self.faults.supervisor_killed = if random.chance(400) { 1 + random.below(2) } else { 0 };
+        }
+    }
+
+    pub fn gcs_config(&self) -> iosdk_gcs_core::Config {
+        iosdk_gcs_core::Config { infeasible_waits: self.infeasible_waits, slots: 0 }
     }
 }
 
@@ -112,6 +142,9 @@ impl Faults {
             lane_stalled: some(400, 6),
             lane_poisoned: some(120, 2),
             late_view: some(400, 6),
+            gcs_restarted: 0,
+            daemon_killed: 0,
+            supervisor_killed: 0,
             until: Span::from_millis(some(1000, 400)),
         }
     }

@@ -26,7 +26,10 @@ pub fn arena_extent(owner: &Owner, object: Key) -> Option<Extent> {
 impl World {
     pub fn start_program(&mut self, at: Address) {
         self.next_body += 1;
-        let operations = self.settings.user.operations;
+        let submission =
+            self.processes.get(&at).and_then(|process| process.program).and_then(|program| program.submission);
+        // The job ends soon, whatever its driver is in the middle of.
+        let operations = self.settings.user.operations / if submission.is_some() { 4 } else { 1 };
         let body = Body::new((at, self.next_body), self.random.fork(), operations, 0, self.now);
         if let Some(process) = self.processes.get_mut(&at) {
             process.body = Some(body);
@@ -60,7 +63,7 @@ impl World {
     }
 
     pub fn call_is_ready(&mut self, at: Address) {
-        if self.processes.get(&at).is_some_and(|process| process.body.is_none() && !process.is_driver) {
+        if self.processes.get(&at).is_some_and(|process| process.body.is_none() && !process.is_driver()) {
             self.resume(at, Span(1 + self.now.0 % 700));
         }
     }
@@ -80,7 +83,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&at).filter(|process| process.turn == turn) else { return };
         process.blocked_since = None;
         let Some(mut body) = process.body.take() else {
-            let is_worker = !process.is_driver;
+            let is_worker = !process.is_driver();
             if is_worker {
                 self.next_call(at);
             }
@@ -282,7 +285,7 @@ impl World {
         if let Some(process) = self.processes.get_mut(&at) {
             process.body = None;
             process.ready.clear();
-            if !process.is_driver {
+            if !process.is_driver() {
                 self.next_call(at);
             }
         }

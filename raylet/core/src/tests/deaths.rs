@@ -126,9 +126,9 @@ fn who_calls_itself_reads_the_lane_that_it_writes() {
 #[test]
 fn another_version_is_turned_away() {
     let mut world = World::new(1.0);
-    world.step(Input::DriverConnected { pid: 9, namespace: String::new() });
+    world.step(Input::DriverConnected { pid: 9, namespace: Some(String::new()) });
     let driver = world.drivers[0];
-    world.says(driver, ProcessToRaylet::Hello { version: VERSION + 1, pid: 9 });
+    world.says(driver, ProcessToRaylet::Hello { version: VERSION + 1, pid: 9, attach: None });
     assert!(matches!(world.heard(driver)[..], [RayletToProcess::Exit { .. }]));
     world.demands(driver, 1, class(1.0, 0), 1);
     assert!(world.leases.is_empty());

@@ -40,6 +40,9 @@ pub(super) struct World {
     pub(super) pins_watched: Vec<u64>,
     pub(super) watching: bool,
     pub(super) shut_down: bool,
+    pub(super) jobs_started: Vec<u64>,
+    pub(super) jobs_stopped: Vec<(u64, bool)>,
+    pub(super) jobs_forgotten: Vec<u64>,
     pub(super) alive: Set<Address>,
     pub(super) drivers: Vec<Address>,
     pub(super) leases: Map<u64, LeaseBook>,
@@ -77,6 +80,9 @@ impl World {
             pins_watched: Vec::new(),
             watching: false,
             shut_down: false,
+            jobs_started: Vec::new(),
+            jobs_stopped: Vec::new(),
+            jobs_forgotten: Vec::new(),
             alive: Set::new(),
             drivers: Vec::new(),
             leases: Map::new(),
@@ -93,9 +99,9 @@ impl World {
     }
 
     pub(super) fn driver(&mut self) -> Address {
-        self.step(Input::DriverConnected { pid: 100, namespace: String::new() });
+        self.step(Input::DriverConnected { pid: 100, namespace: Some(String::new()) });
         let driver = *self.drivers.last().unwrap();
-        self.says(driver, ProcessToRaylet::Hello { version: VERSION, pid: 100 });
+        self.says(driver, ProcessToRaylet::Hello { version: VERSION, pid: 100, attach: None });
         driver
     }
 
@@ -216,13 +222,13 @@ impl World {
                 self.gcs_answers(&message, after);
                 self.to_gcs.push(message);
             }
-            Effect::ForkWorker { process } if self.forks_succeed => {
+            Effect::ForkWorker { process, job: _ } if self.forks_succeed => {
                 self.alive.insert(process);
                 after.push(Input::WorkerForked { process, pid: 1000 });
-                let message = ProcessToRaylet::Hello { version: VERSION, pid: 1000 };
+                let message = ProcessToRaylet::Hello { version: VERSION, pid: 1000, attach: None };
                 after.push(Input::FromProcess { from: process, message });
             }
-            Effect::ForkWorker { process } => self.forks.push_back(process),
+            Effect::ForkWorker { process, job: _ } => self.forks.push_back(process),
             Effect::AdmitDriver { process } => {
                 self.alive.insert(process);
                 self.drivers.push(process);
@@ -248,6 +254,10 @@ impl World {
                 self.punched.push((offset, bytes));
             }
             Effect::WatchPins { offset, .. } => self.pins_watched.push(offset),
+            Effect::OpenJob { .. } | Effect::CloseJob { .. } => {}
+            Effect::StartJob { number, .. } => self.jobs_started.push(number),
+            Effect::StopJob { number, force } => self.jobs_stopped.push((number, force)),
+            Effect::ForgetJob { number } => self.jobs_forgotten.push(number),
             Effect::ShutDown => self.shut_down = true,
         }
     }

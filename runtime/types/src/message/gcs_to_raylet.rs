@@ -2,7 +2,7 @@
 
 use crate::message::{ActorDeath, Answer};
 use crate::spec::ActorSpec;
-use crate::{ActorId, Address, JobId};
+use crate::{ActorId, Address, JobId, JobSpec, ResourceSet};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,5 +37,26 @@ pub enum GcsToRaylet {
         request: u64,
         asker: Address,
         answer: Answer,
+    },
+    /// Run this submitted job and hold `held` while it lives. Said again, it is the same job. Only for nodes that have said
+    /// `JobsHere`.
+    StartJob {
+        number: u64,
+        held: ResourceSet,
+        spec: JobSpec,
+    },
+    /// End it: politely, or at once. One that has not begun ends too, with a report. Unknown numbers mean nothing.
+    StopJob {
+        number: u64,
+        force: bool,
+    },
+    /// Its `JobEnded` is written down: forget it.
+    JobNoted {
+        number: u64,
+    },
+    /// Everything of this incarnation up to `seq` is booked: forget it, and say what follows.
+    UsageNoted {
+        epoch: u32,
+        seq: u64,
     },
 }

@@ -12,6 +12,9 @@ pub enum ProcessToRaylet {
     Hello {
         version: u32,
         pid: i32,
+        /// Of drivers that join a standing head; none of workers and of the driver that started a cluster of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attach: Option<Attach>,
     },
     /// "I have work for `want` leases of this class, those I hold included."
     Demand {
@@ -72,6 +75,31 @@ pub enum ProcessToRaylet {
     },
     /// From the driver: end the cluster that `init` started. Logs are flushed before the connection closes.
     Shutdown,
+}
+
+/// What a standing head must know to run a driver's workers as the driver itself would.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    pub namespace: String,
+    /// The submitted job that it belongs to.
+    pub submission: Option<u64>,
+    /// Interpreter of its workers, and the folder that has this package for it.
+    pub python: String,
+    pub package: String,
+    /// Search path and working directory of its workers.
+    pub sys_path: Vec<String>,
+    pub cwd: String,
+    /// Set in its workers' environment: what was given to the job. May hold secrets.
+    pub env: Vec<(String, String)>,
+    pub log_to_driver: bool,
+}
+
+impl std::fmt::Debug for Attach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        let Self { namespace, submission, python, cwd, .. } = self;
+        write!(f, "Attach {{ {namespace:?}, submission {submission:?}, {python} in {cwd}, env {names:?} }}")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use crate::message::{ActorDeath, NodeRecord};
 use crate::spec::ActorSpec;
-use crate::{ActorId, Address, ResourceSet};
+use crate::{ActorId, Address, JobId, JobReport, ResourceSet, UsageRecord};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,10 +19,16 @@ pub enum RayletToGcs {
         version: u64,
         available: ResourceSet,
     },
-    /// A driver arrived; answered with its job.
+    /// A driver arrived, or lives (after a join); answered with its job.
     DriverJoined {
         process: Address,
         namespace: String,
+        /// The one it was given already: a GCS that was restarted lets it keep that.
+        #[serde(default)]
+        job: Option<JobId>,
+        /// The submitted job whose entrypoint started it.
+        #[serde(default)]
+        submission: Option<u64>,
     },
     CreateActor {
         spec: ActorSpec,
@@ -65,5 +71,30 @@ pub enum RayletToGcs {
     AvailableResources {
         request: u64,
         asker: Address,
+    },
+    /// After a join, for each actor that lives here: teaches a GCS that was restarted.
+    ActorLives {
+        spec: ActorSpec,
+        address: Address,
+    },
+    /// Said when the entrypoint begins, and again after each join while it runs.
+    JobStarted {
+        number: u64,
+        started_ms: u64,
+    },
+    /// Said until `JobNoted` answers.
+    JobEnded {
+        number: u64,
+        report: JobReport,
+    },
+    /// The last of what is said again after each join (actors that live here, jobs that started or ended): the jobs that are
+    /// here, be it that they wait to begin, run, or have an end that is not noted. From then on the node is given jobs.
+    JobsHere {
+        running: Vec<u64>,
+    },
+    /// Lines of the account of one incarnation of this node, in the order of `seq`; said until `UsageNoted` answers.
+    Usage {
+        epoch: u32,
+        records: Vec<UsageRecord>,
     },
 }

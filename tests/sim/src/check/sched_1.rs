@@ -1,4 +1,4 @@
-//! SCHED-1: no slot of a node is granted beyond its capacity. At each grant, what leases and actors hold must fit; a process
+//! SCHED-1: no slot of a node is granted beyond its capacity. At each grant, what leases, actors and submitted jobs hold must fit; a process
 //! that the raylet was told is blocked lends its CPU, nothing else.
 
 use crate::check::{Verdict, broken};
@@ -10,6 +10,8 @@ const NAME: &str = "SCHED-1";
 struct Node {
     total: ResourceSet,
     holds: Map<Address, ResourceSet>,
+    /// Entrypoints of submitted jobs.
+    jobs: Map<u64, ResourceSet>,
     blocked: Set<Address>,
 }
 
@@ -34,6 +36,7 @@ impl Sched1 {
     pub fn granted(&mut self, process: Address, resources: &ResourceSet) -> Verdict {
         let Some(node) = self.nodes.get_mut(&process.node) else { return Ok(()) };
         let mut held = resources.clone();
+        node.jobs.values().for_each(|of_job| held.add(of_job));
         for (other, holds) in node.holds.iter().filter(|(other, _)| **other != process) {
             held.add(holds);
             if node.blocked.contains(other) {
@@ -46,6 +49,28 @@ impl Sched1 {
             return Ok(());
         }
         broken(NAME, format!("giving {process} {resources} makes {held} of {}", node.total))
+    }
+
+    /// A submitted job is begun.
+    pub fn job_begins(&mut self, number: u32, job: u64, resources: &ResourceSet) -> Verdict {
+        let nobody = Address { node: number, epoch: u32::MAX, process: u32::MAX };
+        let verdict = self.granted(nobody, resources);
+        self.released(nobody);
+        self.job_found(number, job, resources);
+        verdict
+    }
+
+    /// It runs already: its room is taken whatever else there is.
+    pub fn job_found(&mut self, number: u32, job: u64, resources: &ResourceSet) {
+        if let Some(node) = self.nodes.get_mut(&number) {
+            node.jobs.insert(job, resources.clone());
+        }
+    }
+
+    pub fn job_ends(&mut self, number: u32, job: u64) {
+        if let Some(node) = self.nodes.get_mut(&number) {
+            node.jobs.remove(&job);
+        }
     }
 
     pub fn released(&mut self, process: Address) {
