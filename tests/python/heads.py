@@ -28,9 +28,16 @@ class Head:
     def cli(self, *words, code=0, **options):
         """The finished command; `code`: the exit code that it must have, None for any."""
         done = subprocess.run(
-            [PROGRAM, *words], env={**self.env, **options.pop("env", {})}, text=True, capture_output=True, timeout=80, **options
+            [PROGRAM, *words],
+            env={**self.env, **options.pop("env", {})},
+            text=True,
+            capture_output=True,
+            timeout=80,
+            **options,
         )
-        assert code is None or done.returncode == code, f"{words}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        assert code is None or done.returncode == code, (
+            f"{words}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done
 
     def submit(self, *words, code=0, **options):

@@ -1,4 +1,4 @@
-"""A head that stands: drivers join and leave it, each with its own workers; it ends when it is told to, with all it has."""
+"""A head that stands: drivers join and leave it, each with its own workers; it ends when told to, with all it has."""
 
 import ast
 import json

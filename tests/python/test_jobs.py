@@ -1,5 +1,6 @@
 """Submitted jobs: run once, followed, told truthfully whatever was killed meanwhile, and nothing of them is lost."""
 
+import itertools
 import os
 import random
 import signal
@@ -78,17 +79,16 @@ def test_jobs_wait_in_order_for_what_they_hold(head):
     eventually(lambda: all(head.job(name)["status"] == "SUCCEEDED" for name in names), 60, "the end of all")
     began = [int(head.cli("job", "logs", name).stdout) for name in names]
     assert began == sorted(began)
-    assert all(later - before >= 200_000_000 for before, later in zip(began, began[1:], strict=False))
+    assert all(later - before >= 200_000_000 for before, later in itertools.pairwise(began))
 
 
 def test_the_head_is_killed_again_and_again_and_every_job_is_told_truly(head):
     """What this asks of a day it asks here of seconds: 40 jobs, 8 kills."""
     chance = random.Random(20)
     codes = {f"kill-{i}": chance.choice([0, 0, 1, 7]) for i in range(40)}
-    before = subprocess.Popen(
-        [PROGRAM, "job", "submit", "--submission-id", "runs-through", "--", "for i in $(seq 60); do echo $i; sleep 0.1; done"],
-        env=head.env, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    counting = "for i in $(seq 60); do echo $i; sleep 0.1; done"
+    words = [PROGRAM, "job", "submit", "--submission-id", "runs-through", "--", counting]
+    before = subprocess.Popen(words, env=head.env, stdout=subprocess.PIPE, text=True)
     eventually(lambda: head.cli("job", "status", "runs-through", code=None).returncode == 0, 20, "the long job")
     names = list(codes)
     for at in range(8):
@@ -119,4 +119,3 @@ def test_a_job_outlives_the_whole_head(tmp_path):
         assert head.cli("job", "logs", "survivor").stdout == "begun\ndone\n"
     finally:
         head.stop()
-
