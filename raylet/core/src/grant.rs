@@ -115,7 +115,9 @@ impl Raylet {
         let Some(shape) = self.leases.demands.get(&(owner, class)).map(|demand| demand.shape) else { return false };
         let Some(job) = self.job_of(owner) else { return false };
         let lanes = &self.lanes;
-        let Some(worker) = self.pool.pop(job, Some(owner), |idle| lanes.are_attached(owner, idle)) else { return false };
+        let Some(worker) = self.pool.pop(job, Some(owner), |idle| lanes.are_attached(owner, idle)) else {
+            return false;
+        };
         if !self.attach_both(owner, worker, out) {
             self.pool.back_from_lease(job, worker, now);
             self.leases.abandon(now, owner, class);

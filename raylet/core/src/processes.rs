@@ -65,15 +65,8 @@ impl Processes {
     fn add(&mut self, driver: Option<Driver>, job: Option<JobId>, pid: Option<i32>) -> u32 {
         let number = self.next;
         self.next += 1;
-        let process = Process {
-            pid,
-            driver,
-            job,
-            said_hello: false,
-            phase: Phase::Starting,
-            killed: false,
-            intended: false,
-        };
+        let process =
+            Process { pid, driver, job, said_hello: false, phase: Phase::Starting, killed: false, intended: false };
         self.live.insert(number, process);
         number
     }

@@ -10,9 +10,8 @@ use iosdk_types::{Address, Amount, Death, Exit, NodeId, ResourceSet, Span};
 impl World {
     /// A node with a fresh daemon.
     pub(crate) fn make_node(&mut self, number: u32, epoch: u32) -> Node {
-        let resources = ResourceSet::new()
-            .with("CPU", Amount::units(i64::from(self.settings.cpus)))
-            .with("slot", Amount::units(2));
+        let resources =
+            ResourceSet::new().with("CPU", Amount::units(i64::from(self.settings.cpus))).with("slot", Amount::units(2));
         self.checks.sched_1.node(number, resources.clone());
         let mut id = [0; 28];
         id[0] = number as u8 + 1;

@@ -26,7 +26,8 @@ pub fn arena_extent(owner: &Owner, object: Key) -> Option<Extent> {
 impl World {
     pub fn start_program(&mut self, at: Address) {
         self.next_body += 1;
-        let submission = self.processes.get(&at).and_then(|process| process.program).and_then(|program| program.submission);
+        let submission =
+            self.processes.get(&at).and_then(|process| process.program).and_then(|program| program.submission);
         // The job ends soon, whatever its driver is in the middle of.
         let operations = self.settings.user.operations / if submission.is_some() { 4 } else { 1 };
         let body = Body::new((at, self.next_body), self.random.fork(), operations, 0, self.now);
