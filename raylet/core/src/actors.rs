@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 const LOOK_AT: usize = 32;
 /// Ended actors remembered, so that a repeated message starts none of them again.
 const REMEMBERED: usize = 4096;
+/// The last of these are told again after a join: word of their end may have been lost with the link, or with the GCS.
+const REPEATED: usize = 256;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Actor {
@@ -24,11 +26,18 @@ pub(crate) struct Actor {
     stop: Option<ActorDeath>,
 }
 
+#[derive(Clone, Debug)]
+struct Ended {
+    cause: ActorDeath,
+    /// `None` when it never lived here.
+    lived: Option<(ActorSpec, u32)>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Actors {
     pub(crate) known: Map<ActorId, Actor>,
     queue: VecDeque<ActorId>,
-    ended: Map<ActorId, ActorDeath>,
+    ended: Map<ActorId, Ended>,
     ended_order: VecDeque<ActorId>,
     /// Creations asked for by processes of this node that the GCS has not answered.
     pub(crate) creating: Map<ActorId, ActorSpec>,
@@ -36,16 +45,42 @@ pub(crate) struct Actors {
 
 impl Actors {
     fn bury(&mut self, actor: ActorId, cause: ActorDeath) {
-        self.known.remove(&actor);
+        let entry = self.known.remove(&actor);
         self.queue.retain(|waiting| *waiting != actor);
-        if self.ended.insert(actor, cause).is_none() {
-            self.ended_order.push_back(actor);
+        let lived = entry.and_then(|entry| Some((entry.spec, entry.process?)));
+        match self.ended.get_mut(&actor) {
+            Some(before) => before.cause = cause,
+            None => {
+                self.ended.insert(actor, Ended { cause, lived });
+                self.ended_order.push_back(actor);
+            }
         }
         if self.ended_order.len() > REMEMBERED
             && let Some(oldest) = self.ended_order.pop_front()
         {
             self.ended.remove(&oldest);
         }
+    }
+
+    fn cause_of(&self, actor: ActorId) -> Option<ActorDeath> {
+        self.ended.get(&actor).map(|ended| ended.cause.clone())
+    }
+
+    /// Those that ended last: what they were and in which process they lived, and why they are gone.
+    pub(crate) fn lately_ended(&self) -> impl Iterator<Item = (&ActorSpec, u32, &ActorDeath)> {
+        let latest = self.ended_order.iter().skip(self.ended_order.len().saturating_sub(REPEATED));
+        latest.filter_map(|actor| {
+            let ended = self.ended.get(actor)?;
+            let (spec, process) = ended.lived.as_ref()?;
+            Some((spec, *process, &ended.cause))
+        })
+    }
+
+    /// Those that wait for room. A GCS that knows of them says so again after a join; one that was restarted does not, and sends
+    /// them where it likes once it hears of them from their owners.
+    pub(crate) fn forget_queued(&mut self) {
+        self.queue.clear();
+        self.known.retain(|_, entry| entry.process.is_some());
     }
 
     pub(crate) fn forget_owner(&mut self, owner: Address) {
@@ -105,7 +140,7 @@ impl Raylet {
             }
             return;
         }
-        if let Some(cause) = self.actors.ended.get(&actor).cloned() {
+        if let Some(cause) = self.actors.cause_of(actor) {
             return self.tell_gcs(RayletToGcs::ActorEnded { actor, cause }, out);
         }
         let total = &self.capacity.total;
@@ -151,7 +186,10 @@ impl Raylet {
             if self.grants_twice() {
                 self.pool.back_from_lease(actor.job(), worker, now);
             }
-            self.tell_gcs(RayletToGcs::ActorStarted { actor, address: self.address(worker) }, out);
+            // With the link down `ActorLives` says it after the join, unless it is dead by then.
+            if self.gcs.is_up() {
+                out.push(Effect::ToGcs(RayletToGcs::ActorStarted { actor, address: self.address(worker) }));
+            }
         }
         lacking
     }
@@ -197,7 +235,7 @@ impl Raylet {
             }
             Some(None) => self.end_unstarted(actor, cause, out),
             None => {
-                let cause = self.actors.ended.get(&actor).cloned().unwrap_or(cause);
+                let cause = self.actors.cause_of(actor).unwrap_or(cause);
                 self.end_unstarted(actor, cause, out);
             }
         }

@@ -1,13 +1,16 @@
 //! The link to the GCS: what is said, what waits for the link, and what is said again when it comes back.
 
 use crate::{Effect, Raylet};
-use iosdk_types::message::{GcsToRaylet, NodeRecord, Query, RayletToGcs, RayletToProcess, VERSION};
+use iosdk_types::message::{ActorDeath, GcsToRaylet, NodeRecord, Query, RayletToGcs, RayletToProcess, VERSION};
 use iosdk_types::{ActorId, Address, Amount, Map, Set, Span, Time};
+use std::collections::VecDeque;
 
 /// The cluster hears of changes this long after them, in one word for all of them.
 const REPORT: Span = Span::from_millis(100);
 /// Queries kept while the link is down.
 const QUERIES_MAX: usize = 1024;
+/// Dead actors remembered for those who ask after them.
+const DEAD_MAX: usize = 1024;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Link {
@@ -18,14 +21,32 @@ pub(crate) struct Link {
     reported: u64,
     report_at: Option<Time>,
     watchers: Map<ActorId, Set<Address>>,
+    /// Actors that a process here wants ended, until it is known that they are; a restarted GCS may not have heard of it.
+    kills: Map<ActorId, Address>,
+    /// Actors that the GCS said are dead, the oldest first: a restarted one does not know them.
+    dead: VecDeque<(ActorId, ActorDeath)>,
 }
 
 impl Link {
     pub(crate) fn forget_watcher(&mut self, watcher: Address) {
+        self.kills.retain(|_, killer| *killer != watcher);
         self.watchers.retain(|_, watchers| {
             watchers.remove(&watcher);
             !watchers.is_empty()
         });
+    }
+
+    fn remember_dead(&mut self, actor: ActorId, cause: &ActorDeath) {
+        if self.cause_of(actor).is_none() {
+            if self.dead.len() == DEAD_MAX {
+                self.dead.pop_front();
+            }
+            self.dead.push_back((actor, cause.clone()));
+        }
+    }
+
+    fn cause_of(&self, actor: ActorId) -> Option<ActorDeath> {
+        self.dead.iter().rev().find(|(dead, _)| *dead == actor).map(|(_, cause)| cause.clone())
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -49,6 +70,7 @@ impl Raylet {
     /// Joins, and says again whatever may have been lost with the old connection.
     pub(crate) fn gcs_up(&mut self, out: &mut Vec<Effect>) {
         self.gcs.up = true;
+        self.actors.forget_queued();
         let record = NodeRecord {
             node: self.config.node_id,
             alive: true,
@@ -60,12 +82,22 @@ impl Raylet {
         out.push(Effect::ToGcs(RayletToGcs::Join { version: VERSION, node, epoch, record }));
         // A GCS that was restarted is told the jobs that it gave out before.
         out.extend(self.processes.live.keys().filter_map(|number| self.driver_joined(*number)).map(Effect::ToGcs));
-        let creating = self.actors.creating.values().cloned();
-        out.extend(creating.map(|spec| Effect::ToGcs(RayletToGcs::CreateActor { spec })));
+        // Before the creations: one that was answered by no GCS may live here all the same.
         for (spec, process) in self.actors.living() {
             let (spec, address) = (spec.clone(), self.address(process));
             out.push(Effect::ToGcs(RayletToGcs::ActorLives { spec, address }));
         }
+        for (spec, process, cause) in self.actors.lately_ended() {
+            let (actor, spec, address) = (spec.actor, spec.clone(), self.address(process));
+            out.push(Effect::ToGcs(RayletToGcs::ActorLives { spec, address }));
+            out.push(Effect::ToGcs(RayletToGcs::ActorEnded { actor, cause: cause.clone() }));
+        }
+        let creating = self.actors.creating.values().cloned();
+        out.extend(creating.map(|spec| Effect::ToGcs(RayletToGcs::CreateActor { spec })));
+        out.extend(self.gcs.kills.keys().map(|actor| {
+            // Restarts are decided by nobody yet.
+            Effect::ToGcs(RayletToGcs::KillActor { actor: *actor, no_restart: true })
+        }));
         for (actor, watchers) in &self.gcs.watchers {
             let watches = watchers.iter().map(|watcher| RayletToGcs::WatchActor { actor: *actor, watcher: *watcher });
             out.extend(watches.map(Effect::ToGcs));
@@ -122,9 +154,20 @@ impl Raylet {
     }
 
     pub(crate) fn watch_actor(&mut self, from: u32, actor: ActorId, out: &mut Vec<Effect>) {
+        if let Some(cause) = self.gcs.cause_of(actor) {
+            return self.say(from, RayletToProcess::ActorDead { actor, cause }, out);
+        }
         let watcher = self.address(from);
         self.gcs.watchers.entry(actor).or_default().insert(watcher);
         self.tell_gcs(RayletToGcs::WatchActor { actor, watcher }, out);
+    }
+
+    /// With the link down nothing has to wait: it is said again after the join.
+    pub(crate) fn kill_actor(&mut self, from: u32, actor: ActorId, no_restart: bool, out: &mut Vec<Effect>) {
+        self.gcs.kills.insert(actor, self.address(from));
+        if self.gcs.up {
+            out.push(Effect::ToGcs(RayletToGcs::KillActor { actor, no_restart }));
+        }
     }
 
     pub(crate) fn gcs_says(&mut self, now: Time, message: GcsToRaylet, out: &mut Vec<Effect>) {
@@ -143,6 +186,8 @@ impl Raylet {
             GcsToRaylet::ActorDead { actor, cause, watcher } => {
                 self.answered(actor, watcher);
                 self.gcs.watchers.remove(&actor);
+                self.gcs.kills.remove(&actor);
+                self.gcs.remember_dead(actor, &cause);
                 if let Some(number) = self.live(watcher) {
                     self.say(number, RayletToProcess::ActorDead { actor, cause }, out);
                 }

@@ -29,7 +29,7 @@ pub use lanes::LANES_MAX;
 #[cfg(feature = "planted")]
 pub use planted::Bug;
 
-use iosdk_types::message::{ProcessToRaylet, RayletToGcs};
+use iosdk_types::message::ProcessToRaylet;
 use iosdk_types::{Address, Machine, Time};
 use processes::Phase;
 
@@ -135,9 +135,7 @@ impl Raylet {
             ProcessToRaylet::Connect { peer } => self.connect(number, peer, out),
             ProcessToRaylet::CreateActor { spec } => self.create_actor(number, spec, out),
             ProcessToRaylet::ResolveActor { actor } => self.watch_actor(number, actor, out),
-            ProcessToRaylet::KillActor { actor, no_restart } => {
-                self.tell_gcs(RayletToGcs::KillActor { actor, no_restart }, out);
-            }
+            ProcessToRaylet::KillActor { actor, no_restart } => self.kill_actor(number, actor, no_restart, out),
             ProcessToRaylet::ActorState { actor, ended } => self.actor_state(number, actor, ended, out),
             ProcessToRaylet::DeadAck { peer } => {
                 if self.address(peer.process) == peer {

@@ -1,7 +1,7 @@
 //! Who submits jobs from outside: submits, looks, stops and deletes, and asks again when an answer was lost.
 
 use crate::check::broken;
-use crate::schedule::Event;
+use crate::schedule::{Event, Fault};
 use crate::world::World;
 use iosdk_gcs_core::{ApiCall, ApiReply, Input, JobStatus, NewJob};
 use iosdk_types::{Amount, Map, ResourceSet, Span, Time};
@@ -64,6 +64,10 @@ impl World {
         let id = self.submitter.ids.get(pick).cloned();
         let (call, asked) = match (act, id) {
             (Act::Submit(job), _) => {
+                if self.settings.faults.gcs_restarted > 0 && self.random.chance(150) {
+                    let soon = self.delay(Span::from_millis(4));
+                    self.after(soon, Event::Fault(Fault::GcsRestarted));
+                }
                 let job = NewJob { now_ms, ..*job };
                 (ApiCall::Submit(job.clone()), Asked::Submit(Box::new(job)))
             }
@@ -92,11 +96,15 @@ impl World {
     pub(crate) fn submitter_hears(&mut self, request: u64, reply: ApiReply) {
         let Some(asked) = self.submitter.asked.remove(&request) else { return };
         match (asked, reply) {
-            (Asked::Submit(_), ApiReply::Accepted { number, submission_id, fresh: _ }) => {
+            (Asked::Submit(job), ApiReply::Accepted { number, submission_id, fresh: _ }) => {
                 self.counts.add("submission::accepted");
                 self.submitter.to_come -= 1;
                 let verdict = self.checks.job_1.accepted(number, &submission_id);
                 self.hold(verdict);
+                if job.resources.get("GPU") != Amount(0) {
+                    // Taken while nodes were expected, and none of them has one.
+                    self.checks.job_1.waits_for_ever(number);
+                }
                 self.submitter.ids.push(submission_id);
             }
             (Asked::Submit(job), ApiReply::Error(error)) => {
@@ -144,7 +152,7 @@ impl World {
         self.hold(verdict);
     }
 
-    /// Looked up in what the machine would write into a snapshot's place, without a step: nothing is changed by looking.
+    /// Asked beside the log: nothing is changed by looking.
     fn gcs_jobs(&mut self) -> Map<u64, JobStatus> {
         let now = self.now;
         let mut effects = Vec::new();

@@ -14,10 +14,18 @@ struct Note {
     accepted: bool,
     /// Somebody asked for its deletion: from then on it may be gone once it is over.
     may_be_deleted: bool,
+    /// No node has what it asks for: it waits until somebody stops it.
+    waits_for_ever: bool,
     begun_on: Option<u32>,
     /// How its supervisor says that it ended.
     truth: Option<JobReport>,
     written: Option<JobReport>,
+}
+
+impl Note {
+    fn must_end(&self) -> bool {
+        self.accepted && self.written.is_none() && !self.waits_for_ever
+    }
 }
 
 #[derive(Default)]
@@ -34,6 +42,10 @@ impl Job1 {
             id.clone_into(&mut note.id);
         }
         if note.id == id { Ok(()) } else { broken(NAME, format!("job {number} is {} and {id}", note.id)) }
+    }
+
+    pub fn waits_for_ever(&mut self, number: u64) {
+        self.jobs.entry(number).or_default().waits_for_ever = true;
     }
 
     pub fn may_be_deleted(&mut self, id: &str) {
@@ -96,11 +108,11 @@ impl Job1 {
     }
 
     pub fn all_over(&self) -> bool {
-        self.jobs.values().all(|note| !note.accepted || note.written.is_some())
+        !self.jobs.values().any(Note::must_end)
     }
 
     pub fn have_ended(&self, known: &Map<u64, JobStatus>) -> Verdict {
-        match self.jobs.iter().find(|(_, note)| note.accepted && note.written.is_none()) {
+        match self.jobs.iter().find(|(_, note)| note.must_end()) {
             Some((number, note)) => {
                 let (status, truth) = (known.get(number), &note.truth);
                 broken(NAME, format!("job {number} is {status:?} on {:?} and never ends ({truth:?})", note.begun_on))
