@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What a node has, in both.
+/// What a node has, in both. Their fields are said again below: serde cannot flatten a struct and refuse unknown names too.
 #[derive(Deserialize)]
 struct Has {
     num_cpus: Option<f64>,
