@@ -71,15 +71,7 @@ impl DataDir {
     /// Makes it, and the directory of its logs, for this user alone.
     pub(crate) fn create(&self) -> Result<(), Failure> {
         for dir in [self.0.clone(), self.0.join("logs")] {
-            let shown = dir.display().to_string();
-            DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(|error| failed(&shown, error))?;
-            let about = std::fs::metadata(&dir).map_err(|error| failed(&shown, error))?;
-            self.check_owner(about.uid())?;
-            if about.mode() & 0o077 != 0 {
-                let mode = about.mode() & 0o777;
-                let text = format!("{shown} has mode {mode:o}, so others can get in: chmod 700 {shown}");
-                return Err(Failure::Failed(text));
-            }
+            private(&dir).map_err(|error| Failure::Failed(error.to_string()))?;
         }
         Ok(())
     }
@@ -178,6 +170,24 @@ impl DataDir {
     pub(crate) fn socket(&self, dir: &OwnedFd, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))
     }
+}
+
+/// Makes a directory that only its owner can enter; one that others could is refused, not repaired.
+pub(crate) fn private(dir: &Path) -> io::Result<()> {
+    let shown = dir.display();
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{shown}: {error}"));
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(named)?;
+    let (about, own) = (std::fs::metadata(dir).map_err(named)?, getuid().as_raw());
+    if about.uid() != own {
+        let text = format!("{shown} belongs to uid {}, and you are uid {own}: choose another", about.uid());
+        return Err(io::Error::new(ErrorKind::PermissionDenied, text));
+    }
+    if about.mode() & 0o077 != 0 {
+        let mode = about.mode() & 0o777;
+        let text = format!("{shown} has mode {mode:o}, so others can get in: chmod 700 {shown}");
+        return Err(io::Error::new(ErrorKind::PermissionDenied, text));
+    }
+    Ok(())
 }
 
 /// None: another user's word.

@@ -2,20 +2,21 @@
 
 use crate::config::{self, HeadConfig};
 use crate::daemon::{Link, redirect};
+use crate::data_dir::private;
 use iosdk_raylet::{GcsProcess, Role, Session, SignalsTaken, Standing, Start};
 use iosdk_supervisor::Nursery;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Locked (flock) by the node for as long as it lives.
-pub(crate) const NODE_LOCK: &str = "node.lock";
+const NODE_LOCK: &str = "node.lock";
 
 /// Whoever started it reads one line from `ready_fd`: `ready URL` or `error WHY`.
 pub(crate) fn run(ready_fd: i32, config: &str) -> i32 {
@@ -143,18 +144,6 @@ fn first_line(pipe: OwnedFd) -> io::Result<String> {
         Some(("error", why)) => Err(io::Error::other(why.to_owned())),
         _ => Err(io::Error::other("the gcs ended before it listened; its log is logs/gcs.log of the data directory")),
     }
-}
-
-/// A directory that only its owner can enter; one that others could is refused, not repaired.
-fn private(dir: &Path) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", dir.display()));
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(named)?;
-    let found = fs::symlink_metadata(dir).map_err(named)?;
-    if !found.is_dir() || found.uid() != rustix::process::getuid().as_raw() || found.mode() & 0o077 != 0 {
-        let why = "is not a directory of this user with mode 0700: change it, or choose another with --data-dir";
-        return Err(io::Error::other(format!("{} {why}", dir.display())));
-    }
-    Ok(())
 }
 
 /// One node a data directory. The file names the holder for whoever comes second.

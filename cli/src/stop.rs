@@ -25,7 +25,7 @@ Examples:
 
 Jobs that wait in the queue stay there: a head that is started again with the same data directory runs them.")]
 pub(crate) struct Stop {
-    /// Kill at once, whatever state the head is in
+    /// Kill jobs at once, and the head too when it does not end within 5 seconds
     #[arg(long, short)]
     force: bool,
     /// [default: $IOSDK_DATA_DIR, then ~/.local/state/iosdk/head]

@@ -18,7 +18,7 @@ NODE_SOCKET = "node.sock"
 def data_dir(address: str) -> str:
     """The data directory of the head that `address` names: "auto" or the path of a data directory.
 
-    Raises `ConnectionError` when no head of this user runs, or when the address is of a kind that cannot be joined.
+    Raises `ConnectionError` when no head of this user runs, `NotImplementedError` for addresses of the network.
     """
     if address == "auto":
         found = _noted()
@@ -30,10 +30,10 @@ def data_dir(address: str) -> str:
         return found
     if os.path.isabs(address):
         return address
-    raise ConnectionError(
-        f"init(address={address!r}): a driver joins a head of this machine by `auto` or by the absolute path of its "
-        "data directory; joining over the network is not there yet."
-    )
+    from iosdk._not_yet import not_yet
+
+    why = "joining over the network; a head of this machine is joined by `auto` or by the path of its data directory"
+    raise not_yet(f"init(address={address!r})", why)
 
 
 def settings(namespace: str, sys_path: list[str], log_to_driver: bool) -> dict[str, Any]:

@@ -60,7 +60,8 @@ def init(
     default a fresh one. `infeasible`: "raise" when a request can never be met, or "wait" as Ray does.
 
     Raises `RuntimeError` for a second `init` (unless `ignore_reinit_error`) and for unknown arguments, `TypeError` and
-    `ValueError` for wrong ones, `NotImplementedError` for those of Ray that are not there yet, `ConnectionError` when
+    `ValueError` for wrong ones, `NotImplementedError` for those of Ray that are not there yet (addresses of the
+    network are), `ConnectionError` when no head of this user runs or when
     the cluster does not start.
     """
     _check_unknown(kwargs)

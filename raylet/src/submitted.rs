@@ -166,9 +166,18 @@ impl<G: GcsLink> Node<G> {
         for entry in std::fs::read_dir(&jobs)? {
             let dir = entry?.path();
             let Some(number) = dir.file_name().and_then(|name| name.to_str()?.parse::<u64>().ok()) else { continue };
-            let Ok(held) = std::fs::read(dir.join(HELD)) else { continue };
-            let held: ResourceSet = serde_json::from_slice(&held)?;
-            match look(&dir)? {
+            let (held, state) = match held_and_state(&dir) {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                // One directory that cannot be read is the end of that job, not of the node.
+                Err(error) => {
+                    eprintln!("raylet: job {number} was found and cannot be read: {error}");
+                    self.inputs.push_back(Input::JobFound { number, held: ResourceSet::new(), started_ms: None });
+                    self.inputs.push_back(Input::JobEnded { number, report: failed(error.to_string()) });
+                    continue;
+                }
+            };
+            match state {
                 State::NotStarted => {}
                 State::Running { started_ms, .. } => {
                     self.inputs.push_back(Input::JobFound { number, held, started_ms });
@@ -181,6 +190,15 @@ impl<G: GcsLink> Node<G> {
             }
         }
         Ok(())
+    }
+}
+
+/// None: its end is noted, or it was never asked for.
+fn held_and_state(dir: &Path) -> io::Result<Option<(ResourceSet, State)>> {
+    match std::fs::read(dir.join(HELD)) {
+        Ok(held) => Ok(Some((serde_json::from_slice(&held)?, look(dir)?))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

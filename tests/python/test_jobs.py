@@ -109,11 +109,15 @@ def test_the_head_is_killed_again_and_again_and_every_job_is_told_truly(head):
 def test_a_job_outlives_the_whole_head(tmp_path):
     head = Head(str(tmp_path))
     try:
+        head.submit("--submission-id", "before", "--", "true")
         head.submit("--no-wait", "--submission-id", "survivor", "--", "echo begun; sleep 3; echo done; exit 5")
         eventually(lambda: head.job("survivor")["status"] == "RUNNING", 20, "the start")
         os.kill(head.pid(), signal.SIGKILL)
         eventually(lambda: head.cli("status", code=None).returncode == 3, 20, "the end of the head")
+        with open(os.path.join(head.data, "jobs", "1", "held.json"), "w") as file:
+            file.write("no JSON")  # what one job left behind keeps no node down
         head.start()
+        assert head.job("before")["status"] == "SUCCEEDED"
         eventually(lambda: head.job("survivor")["status"] == "FAILED", 30, "the end of the job")
         assert head.job("survivor")["driver_exit_code"] == 5
         assert head.cli("job", "logs", "survivor").stdout == "begun\ndone\n"
