@@ -12,6 +12,8 @@ mod errors;
 #[allow(dead_code, reason = "the tests from outside use the rest")]
 mod fake;
 mod fields;
+#[cfg(test)]
+mod fuzz_tests;
 mod head;
 mod health;
 mod jobs;

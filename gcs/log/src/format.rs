@@ -97,6 +97,13 @@ impl Frame {
         Self { bytes: vec![0; FRAME] }
     }
 
+    #[cfg(test)]
+    pub(crate) fn holding(payload: &[u8]) -> Self {
+        let mut frame = Self::new();
+        frame.bytes.extend_from_slice(payload);
+        frame
+    }
+
     pub(crate) fn payload(&self) -> &[u8] {
         &self.bytes[FRAME..]
     }

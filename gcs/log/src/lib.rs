@@ -6,6 +6,8 @@ mod blobs;
 mod error;
 mod folder;
 mod format;
+#[cfg(test)]
+mod fuzz_tests;
 mod log;
 mod replay;
 mod segment;
