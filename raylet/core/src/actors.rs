@@ -62,6 +62,10 @@ impl Actors {
         }
     }
 
+    pub(crate) fn class_of(&self, actor: ActorId) -> String {
+        self.known.get(&actor).map(|entry| entry.spec.class_name.clone()).unwrap_or_default()
+    }
+
     fn cause_of(&self, actor: ActorId) -> Option<ActorDeath> {
         self.ended.get(&actor).map(|ended| ended.cause.clone())
     }

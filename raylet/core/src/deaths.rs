@@ -112,6 +112,7 @@ impl Raylet {
             self.end_lease(now, lease);
         }
         self.capacity.release(number);
+        self.meter.process_died(number);
         let actor = self.actor_process_died(number, &death);
         self.drop_owner(now, number, out);
         self.arena.holder_died(number);

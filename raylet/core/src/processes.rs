@@ -119,6 +119,7 @@ impl Raylet {
         }
         driver.job = Some(job);
         let attach = driver.driver.as_ref().and_then(|driver| driver.attach.clone());
+        self.meter.driver_of(job, attach.as_ref().and_then(|attach| attach.submission));
         out.push(Effect::OpenJob { job, driver: process, attach });
         self.pool.open(job);
         self.welcome(now, number, out);
@@ -132,6 +133,7 @@ impl Raylet {
             self.end_process(worker, false, "its job is over".to_owned(), out);
         }
         self.pool.close(job);
+        self.meter.job_closed(job);
         out.push(Effect::CloseJob { job });
     }
 

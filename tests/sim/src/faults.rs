@@ -112,6 +112,7 @@ impl World {
         self.supervisors.retain(|(node, _), _| *node != number);
         self.checks.job_1.node_lost(number);
         if let Some(node) = self.nodes.get_mut(&number) {
+            self.checks.use_1.ended(number, node.epoch, self.now);
             node.lost = true;
             node.shut_down = true;
             node.link_is_up = false;
