@@ -40,6 +40,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(queries::query, module)?)?;
     module.add_function(wrap_pyfunction!(queries::task_context, module)?)?;
     module.add_function(wrap_pyfunction!(queries::daemon_main, module)?)?;
+    module.add_function(wrap_pyfunction!(queries::cli_main, module)?)?;
     module.add_function(wrap_pyfunction!(queries::version, module)?)?;
     module.add_function(wrap_pyfunction!(worker::worker_main, module)?)?;
     module.add_function(wrap_pyfunction!(worker::ask_exit, module)?)?;

@@ -93,6 +93,12 @@ pub(crate) fn daemon_main(py: Python<'_>, argv: Vec<String>) -> i32 {
     py.detach(|| iosdk_cli::run(argv))
 }
 
+/// Runs the command line in this process; `program`: the words that run it again, before the arguments. Returns the exit code.
+#[pyfunction]
+pub(crate) fn cli_main(py: Python<'_>, args: Vec<String>, program: Vec<String>) -> i32 {
+    py.detach(|| iosdk_cli::run_as(args, program.into_iter().map(Into::into).collect()))
+}
+
 #[pyfunction]
 pub(crate) fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")

@@ -4,7 +4,8 @@ use crate::errors;
 use crate::object_ref::ObjectRef;
 use iosdk_runtime::{JoinError, Process};
 use iosdk_types::Key;
-use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
+use iosdk_types::message::Attach;
+use pyo3::exceptions::{PyConnectionError, PyKeyError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -35,7 +36,14 @@ pub(crate) fn key_of(process: &Arc<Process>, reference: &ObjectRef) -> PyResult<
 
 #[pyfunction]
 #[allow(unsafe_code)]
-pub(crate) fn connect(py: Python<'_>, fd: i32, is_driver: bool) -> PyResult<Bound<'_, PyDict>> {
+#[pyo3(signature = (fd, is_driver, attach=None))]
+pub(crate) fn connect<'py>(
+    py: Python<'py>,
+    fd: i32,
+    is_driver: bool,
+    attach: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let attach = attach.map(|given| attach_of(&given)).transpose()?;
     let old = CURRENT.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     if let Some(old) = old {
         if !old.is_fork() {
@@ -46,7 +54,7 @@ pub(crate) fn connect(py: Python<'_>, fd: i32, is_driver: bool) -> PyResult<Boun
     }
     // SAFETY: the caller gives the descriptor away.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let process = py.detach(|| Process::join(fd, is_driver)).map_err(|error| match error {
+    let process = py.detach(|| Process::join(fd, is_driver, attach)).map_err(|error| match error {
         JoinError::Version { .. } => PyRuntimeError::new_err(error.to_string()),
         error => PyConnectionError::new_err(error.to_string()),
     })?;
@@ -63,6 +71,20 @@ pub(crate) fn connect(py: Python<'_>, fd: i32, is_driver: bool) -> PyResult<Boun
     *CURRENT.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(process);
     SESSION.fetch_add(1, Ordering::Relaxed);
     Ok(welcome)
+}
+
+fn attach_of(given: &Bound<'_, PyDict>) -> PyResult<Attach> {
+    let item = |name: &str| given.get_item(name)?.ok_or_else(|| PyKeyError::new_err(name.to_owned()));
+    Ok(Attach {
+        namespace: item("namespace")?.extract()?,
+        submission: item("submission")?.extract()?,
+        python: item("python")?.extract()?,
+        package: item("package")?.extract()?,
+        sys_path: item("sys_path")?.extract()?,
+        cwd: item("cwd")?.extract()?,
+        env: item("env")?.extract()?,
+        log_to_driver: item("log_to_driver")?.extract()?,
+    })
 }
 
 #[pyfunction]

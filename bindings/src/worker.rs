@@ -53,7 +53,7 @@ pub(crate) fn ask_exit() {
 /// Connects over the control descriptor and executes calls until told to end. Returns the exit code.
 #[pyfunction]
 pub(crate) fn worker_main(py: Python<'_>, fd: i32) -> PyResult<i32> {
-    let welcome = session::connect(py, fd, false)?;
+    let welcome = session::connect(py, fd, false, None)?;
     py.import("iosdk._worker")?.call_method1("joined", (welcome,))?;
     let process = session::current()?;
     let mut worker = Worker {

@@ -1,16 +1,17 @@
 //! `iosdk daemon`: a raylet and a GCS in one process, for one driver.
 
-use crate::config;
+use crate::config::{self, PrivateConfig};
 use iosdk_gcs::{Gcs, LinkEvent, LocalLink};
-use iosdk_raylet::{Config, GcsEvent, GcsLink, Session, SignalsTaken, Start};
+use iosdk_raylet::{GcsEvent, GcsLink, Private, Role, Session, SignalsTaken, Start};
 use iosdk_types::message::RayletToGcs;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 pub(crate) fn run(control_fd: i32, config: &str) -> i32 {
-    let config = match config::read(config) {
+    let config = match config::private(config) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("iosdk daemon: bad configuration: {error}");
@@ -31,29 +32,31 @@ pub(crate) fn run(control_fd: i32, config: &str) -> i32 {
     }
 }
 
-fn serve(control_fd: i32, config: Config) -> io::Result<()> {
+fn serve(control_fd: i32, config: PrivateConfig) -> io::Result<()> {
     let control: OwnedFd = iosdk_raylet::control_socket(control_fd)?;
     // Fails only for the leader of a process group, which somebody made on purpose.
     let _already_leader = rustix::process::setsid();
     rustix::thread::set_name(c"iosdk-daemon")?;
     let signals = SignalsTaken::take()?;
-    let session = Session::create(&config.tmpdir)?;
-    redirect(&session)?;
-    let gcs = Gcs::new(iosdk_gcs::Config { infeasible_waits: config.infeasible_waits });
+    let PrivateConfig { node, environment, namespace, log_to_driver } = config;
+    let session = Session::create(&node.tmpdir)?;
+    redirect(&session.logs().join("daemon.log"))?;
+    let gcs = Gcs::new(iosdk_gcs::Config { infeasible_waits: node.infeasible_waits, slots: 0 });
     let gcs = Link(iosdk_gcs::start_local(gcs)?);
-    iosdk_raylet::run(signals, Start { config, session, control, gcs })
+    let role = Role::Private(Private { control, environment, namespace, log_to_driver });
+    iosdk_raylet::run(signals, Start { config: node, session, role, epoch: 1, gcs, ready: Box::new(|| Ok(())) })
 }
 
-/// Nothing of the daemon's reaches the driver's terminal any more.
-fn redirect(session: &Session) -> io::Result<()> {
-    let log = OpenOptions::new().append(true).create_new(true).mode(0o600).open(session.logs().join("daemon.log"))?;
+/// Nothing of the daemon's reaches the terminal of who started it any more.
+pub(crate) fn redirect(log: &Path) -> io::Result<()> {
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(log)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     rustix::stdio::dup2_stdout(&log)?;
     rustix::stdio::dup2_stderr(&log)?;
     Ok(())
 }
 
-struct Link(LocalLink);
+pub(crate) struct Link(pub(crate) LocalLink);
 
 impl GcsLink for Link {
     fn send(&mut self, message: RayletToGcs) {

@@ -1,11 +1,31 @@
-//! The GCS shell: carries messages between raylets and the GCS machine, and nothing else. One streaming RPC (`Link`) per
-//! raylet; the machine runs in one task of a single-threaded runtime, so no decision is ever made concurrently.
+//! The GCS shell: carries messages between raylets, clients and the GCS machine, and keeps what it must not forget. One
+//! streaming RPC (`Link`) per raylet; the machine runs in one task of a single-threaded runtime, so no decision is ever made
+//! concurrently. The cluster of one driver has it in its raylet's process and without a log; a head has a log and the HTTP API,
+//! as a process of its own or in the raylet's.
+
+#[macro_use]
+mod complain;
 
 pub mod codec;
+mod data;
+mod event;
+mod front;
+mod head;
+mod info;
+mod journal;
 mod link;
 mod local;
+mod raylets;
+mod recover;
+mod remote;
 mod seat;
 mod service;
+mod stored;
+mod submission;
+mod usage;
+mod writer;
 
+pub use head::{HeadConfig, run_head, start_head};
 pub use iosdk_gcs_core::{Config, Gcs};
 pub use local::{LinkEvent, LocalLink, start_local};
+pub use remote::connect;

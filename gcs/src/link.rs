@@ -23,26 +23,44 @@ where
     D: FnMut() -> std::io::Result<UnixStream>,
     T: Fn(LinkEvent),
 {
+    // One line when it goes away and one when it is back, however long that takes.
+    let mut away = false;
     loop {
-        match open(&mut dial).await {
+        // While the link is down the raylet is told so and says nothing it would not say again: old words are stale.
+        let opened = tokio::select! {
+            opened = open(&mut dial) => opened,
+            () = drained(&mut outbox) => return,
+        };
+        match opened {
             Ok((sender, mut incoming)) => {
+                if std::mem::take(&mut away) {
+                    complain!("raylet: the link to the gcs is back");
+                }
                 tell(LinkEvent::Up);
                 let ended = pump(&mut outbox, &sender, &mut incoming, &tell).await;
                 tell(LinkEvent::Down);
                 match ended {
                     Ended::ByRaylet => return,
-                    Ended::ByGcs(why) => eprintln!("raylet: the link to the gcs broke: {why}"),
+                    Ended::ByGcs(why) => complain!("raylet: the link to the gcs broke, trying until it is back: {why}"),
+                }
+                away = true;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut away, true) {
+                    complain!("raylet: cannot reach the gcs, trying until it is there: {error}");
                 }
             }
-            Err(error) => eprintln!("raylet: cannot reach the gcs: {error}"),
         }
-        // While the link is down the raylet is told so and says nothing it would not say again: old words are stale.
-        tokio::time::sleep(RETRY).await;
-        while outbox.try_recv().is_ok() {}
-        if outbox.is_closed() {
-            return;
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = drained(&mut outbox) => return,
         }
     }
+}
+
+/// Throws away what is said until the raylet is gone.
+async fn drained(outbox: &mut mpsc::UnboundedReceiver<RayletToGcs>) {
+    while outbox.recv().await.is_some() {}
 }
 
 enum Ended {
@@ -89,7 +107,7 @@ async fn pump<T: Fn(LinkEvent)>(
             },
             heard = incoming.next() => match heard {
                 Some(Ok(message)) => tell(LinkEvent::Message(message)),
-                Some(Err(status)) => return Ended::ByGcs(status.to_string()),
+                Some(Err(status)) => return Ended::ByGcs(status.message().to_owned()),
                 None => return Ended::ByGcs("the gcs ended the stream".to_owned()),
             },
         }

@@ -1,7 +1,9 @@
-//! A GCS in the raylet's own process: the same RPC over a socket pair, both ends on one thread of their own.
+//! The raylet's end of a link, on a thread of its own; and a GCS in the raylet's own process, on the same thread: the same RPC
+//! over a socket pair.
 
+use crate::event::Event;
 use crate::link;
-use crate::seat::{self, Event};
+use crate::seat;
 use crate::service::GcsService;
 use iosdk_gcs_core::{Effect, Input};
 use iosdk_types::Machine;
@@ -12,6 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, mpsc as queue};
 use std::thread::JoinHandle;
 use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Server;
@@ -59,48 +62,74 @@ impl Drop for LocalLink {
     }
 }
 
-/// Starts the thread. It inherits the signal mask of its caller, who blocks what only the main thread may take.
+/// For one thread: nothing of the GCS runs beside itself.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// What a link's thread hears from its raylet, and how it tells it things.
+pub(crate) type Said = mpsc::UnboundedReceiver<RayletToGcs>;
+pub(crate) type Tell = Arc<dyn Fn(LinkEvent) + Send + Sync>;
+
+impl LocalLink {
+    /// Starts the thread that runs `serve`. It inherits the signal mask of its caller, who blocks what only the main thread may
+    /// take.
+    pub(crate) fn start<S, F>(runtime: Runtime, serve: S) -> io::Result<Self>
+    where
+        S: FnOnce(Said, Tell) -> F + Send + 'static,
+        F: Future<Output = ()>,
+    {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let (outbox, said) = mpsc::unbounded_channel();
+        let (events, inbox) = queue::channel();
+        let ring = Arc::clone(&wake);
+        let tell = Arc::new(move |event| {
+            let _raylet_ended = events.send(event);
+            // It can only fail when the counter is full, and then the raylet is awake anyway.
+            let _full = rustix::io::write(&ring, &1u64.to_ne_bytes());
+        });
+        let thread = std::thread::Builder::new().name("gcs".to_owned()).spawn(move || {
+            runtime.block_on(serve(said, tell));
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { outbox: Some(outbox), inbox, wake, thread: Some(thread) })
+    }
+}
+
+/// A GCS that remembers nothing beyond this process.
 pub fn start_local<M>(machine: M) -> io::Result<LocalLink>
 where
     M: Machine<Input = Input, Effect = Effect> + Send + 'static,
 {
-    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-    let (outbox, said) = mpsc::unbounded_channel();
-    let (events, inbox) = queue::channel();
-    let ring = Arc::clone(&wake);
-    let tell = move |event| {
-        let _raylet_ended = events.send(event);
-        // It can only fail when the counter is full, and then the raylet is awake anyway.
-        let _full = rustix::io::write(&ring, &1u64.to_ne_bytes());
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let thread = std::thread::Builder::new()
-        .name("gcs".to_owned())
-        .spawn(move || runtime.block_on(serve(machine, said, tell)))?;
-    Ok(LocalLink { outbox: Some(outbox), inbox, wake, thread: Some(thread) })
+    LocalLink::start(runtime()?, move |said, tell| serve(machine, said, tell))
 }
 
-async fn serve<M, T>(machine: M, said: mpsc::UnboundedReceiver<RayletToGcs>, tell: T)
+async fn serve<M>(machine: M, said: Said, tell: Tell)
 where
     M: Machine<Input = Input, Effect = Effect> + Send + 'static,
-    T: Fn(LinkEvent),
 {
     let (events, queue) = mpsc::unbounded_channel::<Event>();
-    tokio::spawn(seat::run(machine, queue));
+    tokio::spawn(seat::run(machine, queue, None));
     let (arrivals, incoming) = mpsc::unbounded_channel::<io::Result<UnixStream>>();
     let listener =
         Server::builder().serve_with_incoming(GcsService::new(events), UnboundedReceiverStream::new(incoming));
     tokio::spawn(async move {
         if let Err(error) = listener.await {
-            eprintln!("gcs: the listener ended: {error}");
+            complain!("gcs: the listener ended: {error}");
         }
     });
-    let dial = move || {
+    link::keep(said, dial_within(arrivals), |event| tell(event)).await;
+}
+
+/// Gives one end of a socket pair to the GCS of this process, the other to its raylet.
+pub(crate) fn dial_within(
+    arrivals: mpsc::UnboundedSender<io::Result<UnixStream>>,
+) -> impl FnMut() -> io::Result<UnixStream> {
+    move || {
         let (near, far) = UnixStream::pair()?;
         arrivals.send(Ok(far)).map_err(|_| io::Error::other("the gcs has ended"))?;
         Ok(near)
-    };
-    link::keep(said, dial, tell).await;
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +160,7 @@ mod tests {
                     let answer = Answer::Nodes(vec![record(); request as usize]);
                     out.push(Effect::ToRaylet { node, message: GcsToRaylet::Answer { request, asker, answer } });
                 }
-                Input::FromRaylet { .. } | Input::NodeLost { .. } => {}
+                Input::FromRaylet { .. } | Input::NodeLost { .. } | Input::Api { .. } | Input::Clock { .. } => {}
             }
         }
 

@@ -1,7 +1,7 @@
 //! The GCS's side of the `Link` RPC, written by hand: one method, so nothing is generated.
 
 use crate::codec::Rmp;
-use crate::seat::Event;
+use crate::event::Event;
 use iosdk_types::message::{GcsToRaylet, RayletToGcs};
 use std::convert::Infallible;
 use std::future::Future;
@@ -97,13 +97,13 @@ async fn pump(
                     let _closing = events.send(Event::Opened { node: *node, link, outbox: outbox.clone() });
                 }
                 let Some(node) = joined else {
-                    eprintln!("gcs: a raylet spoke before it joined; its link is closed");
+                    complain!("gcs: a raylet spoke before it joined; its link is closed");
                     return;
                 };
                 let _closing = events.send(Event::Message { node, message });
             }
             Some(Err(status)) => {
-                eprintln!("gcs: the link of node {joined:?} broke: {status}");
+                complain!("gcs: the link of node {joined:?} broke: {}", status.message());
                 break;
             }
             None => break,

@@ -2,7 +2,8 @@
 
 The daemon talks to it over a SEQPACKET socket, one request or reply a packet:
 
-    daemon -> here   u32 process, with descriptors (control socket, stdout, stderr)
+    daemon -> here   u32 process, with descriptors (control socket, stdout, stderr); for workers of a driver that joined
+                     a head a JSON object follows: sys_path, cwd and env (added) of the worker
     here -> daemon   "R" ready, "E" cannot start (text)
                      "F" forked: u32 process, i32 pid, with a pidfd
                      "N" not forked: u32 process, i32 0, why (text)
@@ -37,6 +38,7 @@ _PRELOAD = ("cloudpickle", "iosdk._worker", "iosdk._serialization", "iosdk._erro
 #: The one descriptor, besides 0 to 2, that a worker starts with.
 _CONTROL = 3
 _TEXT_LIMIT = 32_768
+_PACKET_LIMIT = 1 << 20
 
 
 class _CannotStart(Exception):
@@ -119,7 +121,7 @@ def _serve(sock: socket.socket) -> bool:
             alive = _report_ended(sock)
         if sock.fileno() in ready:
             try:
-                packet, fds, _, _ = socket.recv_fds(sock, 64, 3, socket.MSG_CMSG_CLOEXEC)
+                packet, fds, _, _ = socket.recv_fds(sock, _PACKET_LIMIT, 3, socket.MSG_CMSG_CLOEXEC)
             except ConnectionResetError:
                 return True
             if not packet:
@@ -151,7 +153,7 @@ def _report_ended(sock: socket.socket) -> bool:
 
 def _fork(sock: socket.socket, packet: bytes, fds: list[int]) -> bool:
     """True in the child, which is then set up as a worker."""
-    (process,) = _PROCESS.unpack(packet)
+    (process,) = _PROCESS.unpack_from(packet)
     try:
         if len(fds) != 3:
             raise OSError(f"{len(fds)} descriptors came with the request, 3 are needed")
@@ -168,6 +170,7 @@ def _fork(sock: socket.socket, packet: bytes, fds: list[int]) -> bool:
         # Not closed but forgotten: the number will belong to something else, and the object must not close that.
         sock.detach()
         _become_worker(*fds)
+        _settle(packet[_PROCESS.size :])
         return True
     for fd in fds:
         os.close(fd)
@@ -193,6 +196,18 @@ def _become_worker(control: int, stdout: int, stderr: int) -> None:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     _reseed()
     gc.enable()
+
+
+def _settle(setting: bytes) -> None:
+    """Runs as the driver of a head does: with its search path, in its directory, with what its job was given."""
+    if not setting:
+        return
+    import json
+
+    given = json.loads(setting)
+    sys.path[:] = given["sys_path"]
+    os.environ.update(given["env"])
+    os.chdir(given["cwd"])
 
 
 def _reseed() -> None:

@@ -49,7 +49,10 @@ def init(
     infeasible: str = "raise",
     **kwargs: Any,
 ) -> RayContext:
-    """Starts a private cluster on this machine, which ends with this process.
+    """Starts a private cluster on this machine, which ends with this process, or joins a head that stands.
+
+    `address`: None or "local" for a private cluster, "auto" for the head of this user (`iosdk start --head`), or the
+    absolute path of a head's data directory. None and "auto" are replaced by `IOSDK_ADDRESS` where that is set.
 
     `num_cpus`, `num_gpus`, `resources`: what tasks may hold at once (default: the CPUs this process may use, no GPU).
     `object_store_memory`: bytes of shared memory for values (default 30 % of what the container or machine has, at
@@ -57,11 +60,12 @@ def init(
     default a fresh one. `infeasible`: "raise" when a request can never be met, or "wait" as Ray does.
 
     Raises `RuntimeError` for a second `init` (unless `ignore_reinit_error`) and for unknown arguments, `TypeError` and
-    `ValueError` for wrong ones, `NotImplementedError` for those of Ray that are not there yet, `ConnectionError` when
+    `ValueError` for wrong ones, `NotImplementedError` for those of Ray that are not there yet (addresses of the
+    network are), `ConnectionError` when no head of this user runs or when
     the cluster does not start.
     """
     _check_unknown(kwargs)
-    _check_address(address)
+    address = _address(address)
     if _session.is_initialized():
         if not ignore_reinit_error:
             raise RuntimeError(
@@ -72,9 +76,19 @@ def init(
         return _session.context()
     if log_to_driver is None:
         log_to_driver = os.environ.get("IOSDK_LOG_TO_DRIVER", "1") != "0"
+    sys_path = [os.path.abspath(entry) for entry in sys.path]
+    if configure_logging and (logging_format is not None or logging_level != "info"):
+        _configure_logging(logging_level, logging_format)
+    if address is not None:
+        given = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
+        _check_nothing_given({**given, "object_store_memory": object_store_memory, **kwargs}, address)
+        _session.shutdown()
+        context = _session.join_head(address, _namespace(namespace), sys_path, bool(log_to_driver))
+        _install_sigterm_handler()
+        return context
     config = {
         "python": sys.executable,
-        "sys_path": [os.path.abspath(entry) for entry in sys.path],
+        "sys_path": sys_path,
         "num_cpus": _amount("num_cpus", num_cpus),
         "num_gpus": _amount("num_gpus", num_gpus),
         "resources": _resources(resources),
@@ -85,8 +99,6 @@ def init(
         "log_to_driver": bool(log_to_driver),
         "tmpdir": _temp_dir(kwargs.get("_temp_dir")),
     }
-    if configure_logging and (logging_format is not None or logging_level != "info"):
-        _configure_logging(logging_level, logging_format)
     _session.shutdown()  # what is left of a session whose daemon died
     context = _session.start_driver(config, str(config["namespace"]), bool(log_to_driver))
     _install_sigterm_handler()
@@ -111,18 +123,23 @@ def _check_unknown(kwargs: Mapping[str, Any]) -> None:
         raise not_yet(f"init({name}={value!r})", _NOT_YET[name])
 
 
-def _check_address(address: str | None) -> None:
+def _address(address: str | None) -> str | None:
+    """Which head to join, None for a private cluster."""
     if address is not None and not isinstance(address, str):
         raise TypeError(f"address must be a str, not {type(address).__name__}")
-    if address == "local":
-        return
     if address in (None, "auto"):
         address = os.environ.get("IOSDK_ADDRESS") or address
-    if address in (None, "local"):
-        return
-    if address == "auto":
-        raise ConnectionError('init(address="auto"): no running cluster was found, and clusters cannot be joined yet')
-    raise not_yet(f"init(address={address!r})", _NOT_YET["address"])
+    return None if address in (None, "local") else address
+
+
+def _check_nothing_given(given: Mapping[str, Any], address: str) -> None:
+    """A head has what it was started with: a driver that joins it cannot ask for other resources."""
+    named = [name for name, value in given.items() if value is not None and name not in _IGNORED]
+    if named:
+        raise ValueError(
+            f"init(address={address!r}) joins a running cluster, whose resources are given to `iosdk start`: "
+            f"{', '.join(named)} cannot be given too"
+        )
 
 
 def _amount(name: str, value: Any) -> float | None:

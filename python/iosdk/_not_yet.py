@@ -69,7 +69,6 @@ OPTIONS = {
 
 # Keyword arguments of `init`.
 INIT = {
-    "address": "joining a running cluster",
     "labels": "node labels",
     "include_dashboard": "the dashboard",
     "dashboard_host": "the dashboard",

@@ -102,8 +102,10 @@ def _make_pickler() -> Any:
         make, parts = reduce_code(code)
         return make, tuple(code.co_filename if part == "<dynamic-code>" else part for part in parts)
 
+    table = ChainMap({CodeType: with_its_file}, cloudpickle.Pickler.dispatch_table)
+
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        dispatch_table = ChainMap({CodeType: with_its_file}, cloudpickle.Pickler.dispatch_table)
+        dispatch_table = table
 
     return Pickler
 

@@ -127,6 +127,26 @@ def start_driver(config: Mapping[str, Any], namespace: str, log_to_driver: bool)
         raise
     if _state.pid:
         _end_callers()  # a fork starts a session of its own; what it inherited is of its parent's
+    return _begin(welcome, daemon, namespace, log_to_driver)
+
+
+def join_head(address: str, namespace: str, sys_path: list[str], log_to_driver: bool) -> RayContext:
+    """Joins the head that `address` names, as a driver whose workers run this interpreter with this search path.
+
+    Raises `ConnectionError` when there is none.
+    """
+    import cloudpickle  # noqa: F401
+
+    from iosdk import _attach
+
+    connection = _attach.connect(_attach.data_dir(address))
+    welcome = _core.connect(connection, True, _attach.settings(namespace, sys_path, log_to_driver))
+    if _state.pid:
+        _end_callers()
+    return _begin(welcome, None, namespace, log_to_driver)
+
+
+def _begin(welcome: dict[str, Any], daemon: int | None, namespace: str, log_to_driver: bool) -> RayContext:
     adopt(welcome, is_driver=True)
     _state.daemon_pid = daemon
     _state.namespace = namespace
@@ -219,14 +239,18 @@ def welcome() -> Mapping[str, Any]:
     return _state.welcome
 
 
+def bare_program() -> list[str]:
+    """The words that run the command line in a bare interpreter: the extension loaded by path, and no user code."""
+    extension = _core.__file__
+    assert extension is not None
+    return [sys.executable, "-I", "-S", "-c", _LOADER, extension]
+
+
 def _spawn(control_fd: int, config: Mapping[str, Any]) -> int:
     import json
 
-    extension = _core.__file__
-    assert extension is not None
     control = 3
-    arguments = [sys.executable, "-I", "-S", "-c", _LOADER, extension]
-    arguments += ["daemon", "--control-fd", str(control), "--config", json.dumps(config)]
+    arguments = [*bare_program(), "daemon", "--control-fd", str(control), "--config", json.dumps(config)]
     actions = [
         # Of all our descriptors only this one and stderr are inherited: every other is close-on-exec.
         (os.POSIX_SPAWN_DUP2, control_fd, control),

@@ -1,41 +1,37 @@
-"""The command `iosdk`."""
+"""The command `iosdk`: the Rust command line out of the extension module, and beside it what needs Python."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_EXAMPLES = """examples:
-  iosdk --version     what is installed
-  iosdk demo          cross-validate some 40 models on all CPUs, with a progress bar and a table
-"""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. `arguments`: without the program's name, default those of the
     process."""
-    from iosdk import __version__
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["demo"]:
+        return _demo(words[1:])
+    if words[:1] in (["--version"], ["-V"]):
+        from iosdk import __version__
 
-    parser = argparse.ArgumentParser(
-        prog="iosdk",
-        description="Run Python functions as tasks and classes as actors on all CPUs.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"iosdk {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("demo", help="run the example program", description="Runs the example program.", add_help=True)
-    chosen, rest = parser.parse_known_args(arguments)
-    if chosen.command == "demo":
-        return _demo(rest)
-    if rest:
-        parser.error(f"unknown arguments: {' '.join(rest)}")
-    parser.print_help()
-    return 2
+        print(f"iosdk {__version__}")
+        return 0
+    return _rust(words)
+
+
+def _rust(words: list[str]) -> int:
+    import signal
+
+    from iosdk import _core, _session
+
+    # Python would note Ctrl-C and act on it only once the command is over.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # `start` runs the head's processes by what runs this command line again, without any user code.
+    return _core.cli_main(words, _session.bare_program())
 
 
 def _demo(arguments: list[str]) -> int:

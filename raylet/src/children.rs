@@ -1,6 +1,5 @@
 //! Workers come to be: requests to the fork server, a few at a time, and what it answers.
 
-use crate::config::Config;
 use crate::connection::Connection;
 use crate::effects::make_mailbox;
 use crate::fork_server::{ForkServer, Reply};
@@ -8,75 +7,77 @@ use crate::gcs_link::GcsLink;
 use crate::node::Node;
 use crate::output::Output;
 use crate::poll::Source;
-use crate::process::{Life, WorkerEnds};
+use crate::process::{Life, Process, WorkerEnds};
 use iosdk_raylet_core::Input;
+use iosdk_types::{Address, JobId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 
-/// Requests on their way at a time: more would only hold descriptors.
+/// Requests on their way to a server at a time: more would only hold descriptors.
 const AHEAD: usize = 4;
 
-pub(crate) struct Forks {
-    server: Option<ForkServer>,
-    log: PathBuf,
-    /// The limit on open files that user processes shall have. The daemon's own is as high as it may be: it holds several
-    /// for each process.
-    files: Rlimit,
-    /// Not asked for yet.
-    pub(crate) waiting: VecDeque<u32>,
-    asked: BTreeSet<u32>,
-    /// Why the last server could not start, and what of that the driver was told.
-    complaint: Option<String>,
-    told: Option<String>,
-}
-
-impl Forks {
-    pub(crate) fn start(config: &Config, logs: &Path) -> io::Result<Self> {
-        let files = getrlimit(Resource::Nofile);
-        let log = logs.join("forkserver.log");
-        let server = Some(ForkServer::start(config, &log, files)?);
-        setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })?;
-        Ok(Self { server, log, files, waiting: VecDeque::new(), asked: BTreeSet::new(), complaint: None, told: None })
-    }
-
-    pub(crate) fn server_pid(&self) -> Option<i32> {
-        self.server.as_ref().map(ForkServer::pid)
-    }
-}
-
 impl<G: GcsLink> Node<G> {
-    pub(crate) fn watch_fork_server(&self) -> io::Result<()> {
-        match &self.forks.server {
-            Some(server) => self.poll.add(server.channel(), Source::ForkServer),
+    pub(crate) fn watch_fork_server(&self, number: u32) -> io::Result<()> {
+        match self.servers.all.get(&number).and_then(|server| server.process.as_ref()) {
+            Some(process) => self.poll.add(process.channel(), Source::ForkServer(number)),
             None => Ok(()),
+        }
+    }
+
+    /// Has a worker forked for this job when the server of its environment has time.
+    pub(crate) fn fork_later(&mut self, address: Address, job: JobId) {
+        self.processes.insert(address.process, Process::expected(address, Some(job)));
+        let server = self.jobs.get(&job).map(|job| job.server);
+        match server.and_then(|server| self.servers.all.get_mut(&server)) {
+            Some(server) => server.waiting.push_back(address.process),
+            None => {
+                self.fork_failed(address.process, format!("no driver of job {job} is here to say how its workers run"))
+            }
         }
     }
 
     /// Sends what may be sent of the requests that wait.
     pub(crate) fn ask_for_workers(&mut self) -> io::Result<()> {
-        while self.ending.is_none() && self.forks.asked.len() < AHEAD {
-            let Some(number) = self.forks.waiting.pop_front() else { break };
-            match self.need_server().and_then(|()| self.prepare(number)).and_then(|ends| self.request(number, &ends)) {
-                Ok(()) => {
-                    self.forks.asked.insert(number);
+        for number in self.servers.all.keys().copied().collect::<Vec<_>>() {
+            while self.ending.is_none()
+                && let Some(server) = self.servers.all.get_mut(&number).filter(|server| server.asked.len() < AHEAD)
+                && let Some(worker) = server.waiting.pop_front()
+            {
+                let ends = self.need_server(number).and_then(|()| self.prepare(worker));
+                match ends.and_then(|ends| self.request(number, worker, &ends)) {
+                    Ok(()) => {
+                        self.servers.all.get_mut(&number).into_iter().for_each(|server| {
+                            server.asked.insert(worker);
+                        });
+                    }
+                    Err(error) => self.fork_failed(worker, error.to_string()),
                 }
-                Err(error) => self.fork_failed(number, error.to_string()),
             }
         }
         Ok(())
     }
 
-    fn need_server(&mut self) -> io::Result<()> {
-        if self.forks.server.is_some() {
+    fn need_server(&mut self, number: u32) -> io::Result<()> {
+        let (log, files) = (&self.servers.log, self.servers.files);
+        let Some(server) = self.servers.all.get_mut(&number) else { return Err(io::Error::other("it was given up")) };
+        if server.process.is_some() {
             return Ok(());
         }
-        self.forks.server = Some(ForkServer::start(&self.config, &self.forks.log, self.forks.files)?);
-        self.watch_fork_server()
+        server.process = Some(ForkServer::start(&server.environment, log, files)?);
+        self.watch_fork_server(number)
+    }
+
+    /// Nobody has used it for a while.
+    pub(crate) fn drop_idle_server(&mut self, number: u32) -> io::Result<()> {
+        if self.servers.all.get(&number).is_none_or(|server| server.jobs > 0) {
+            return Ok(());
+        }
+        match self.servers.all.remove(&number).and_then(|server| server.process) {
+            Some(process) => self.poll.remove(process.channel()),
+            None => Ok(()),
+        }
     }
 
     /// Makes the daemon's ends of everything the worker gets.
@@ -97,36 +98,48 @@ impl<G: GcsLink> Node<G> {
         Ok(WorkerEnds { control, stdout, stderr })
     }
 
-    fn request(&self, number: u32, ends: &WorkerEnds) -> io::Result<()> {
-        let Some(server) = &self.forks.server else { return Err(io::Error::other("there is no fork server")) };
-        server.request(number, [ends.control.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd()])
+    fn request(&self, server: u32, number: u32, ends: &WorkerEnds) -> io::Result<()> {
+        let Some(process) = self.servers.all.get(&server).and_then(|server| server.process.as_ref()) else {
+            return Err(io::Error::other("there is no fork server"));
+        };
+        let job = self.processes.get(&number).and_then(|process| self.jobs.get(&process.job?));
+        let setting = job.map(|job| job.setting.as_slice()).unwrap_or_default();
+        process.request(number, setting, [ends.control.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd()])
     }
 
-    pub(crate) fn hear_fork_server(&mut self) -> io::Result<()> {
+    pub(crate) fn hear_fork_server(&mut self, number: u32) -> io::Result<()> {
         loop {
-            let Some(server) = &self.forks.server else { return Ok(()) };
-            match server.receive() {
+            let Some(process) = self.servers.all.get(&number).and_then(|server| server.process.as_ref()) else {
+                return Ok(());
+            };
+            match process.receive() {
                 Ok(None) => return Ok(()),
-                Ok(Some(reply)) => self.fork_server_said(reply)?,
-                Err(error) => return self.fork_server_ended(&error),
+                Ok(Some(reply)) => self.fork_server_said(number, reply)?,
+                Err(error) => return self.fork_server_ended(number, &error),
             }
         }
     }
 
-    fn fork_server_said(&mut self, reply: Reply) -> io::Result<()> {
+    fn fork_server_said(&mut self, number: u32, reply: Reply) -> io::Result<()> {
+        let Some(server) = self.servers.all.get_mut(&number) else { return Ok(()) };
         match reply {
-            Reply::Ready => self.forks.complaint = None,
+            Reply::Ready => server.complaint = None,
             Reply::CannotStart(why) => {
                 // Each attempt fails in the same way; saying it once is enough.
-                if self.forks.told.as_ref() != Some(&why) {
-                    self.log.say(format!("workers cannot be started: {why}"));
-                    self.forks.told = Some(why.clone());
+                if server.told.as_ref() != Some(&why) {
+                    server.told = Some(why.clone());
+                    for job in self.jobs.values_mut().filter(|job| job.server == number) {
+                        job.log.say(format!("workers cannot be started: {why}"));
+                    }
                 }
-                self.forks.complaint = Some(why);
+                server.complaint = Some(why);
             }
-            Reply::Forked { process, pid, pidfd } => self.forked(process, pid, pidfd)?,
+            Reply::Forked { process, pid, pidfd } => {
+                server.asked.remove(&process);
+                self.forked(process, pid, pidfd)?;
+            }
             Reply::Refused { process, why } => {
-                self.forks.asked.remove(&process);
+                server.asked.remove(&process);
                 self.fork_failed(process, why);
             }
             Reply::Ended { pid, exit } => self.exit_known(pid, exit)?,
@@ -135,7 +148,6 @@ impl<G: GcsLink> Node<G> {
     }
 
     fn forked(&mut self, number: u32, pid: i32, pidfd: OwnedFd) -> io::Result<()> {
-        self.forks.asked.remove(&number);
         let logs = self.session.logs();
         let Some(process) = self.processes.get_mut(&number).filter(|process| process.life == Life::Expected) else {
             return Err(io::Error::other(format!("the fork server made process {number} that nobody asked for")));
@@ -168,15 +180,16 @@ impl<G: GcsLink> Node<G> {
     }
 
     /// Its workers live on, as children of the daemon. The next request starts another.
-    fn fork_server_ended(&mut self, error: &io::Error) -> io::Result<()> {
-        let Some(server) = self.forks.server.take() else { return Ok(()) };
-        self.poll.remove(server.channel())?;
+    fn fork_server_ended(&mut self, number: u32, error: &io::Error) -> io::Result<()> {
+        let Some(server) = self.servers.all.get_mut(&number) else { return Ok(()) };
+        let Some(process) = server.process.take() else { return Ok(()) };
+        self.poll.remove(process.channel())?;
         if error.kind() != io::ErrorKind::UnexpectedEof {
             eprintln!("raylet: the fork server's channel is closed: {error}");
         }
-        let said = self.forks.complaint.take();
-        let why = said.unwrap_or_else(|| format!("the fork server ended; see {}", self.forks.log.display()));
-        for number in std::mem::take(&mut self.forks.asked) {
+        let said = server.complaint.take();
+        let why = said.unwrap_or_else(|| format!("the fork server ended; see {}", self.servers.log.display()));
+        for number in std::mem::take(&mut server.asked) {
             self.fork_failed(number, why.clone());
         }
         self.reap()

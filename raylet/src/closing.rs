@@ -2,9 +2,9 @@
 
 use crate::family;
 use crate::gcs_link::GcsLink;
+use crate::jobs_here::flush_log;
 use crate::node::Node;
 use crate::process::Process;
-use iosdk_types::message::RayletToProcess;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Everything takes a few milliseconds; a process stuck in the kernel may take longer, and then the daemon goes without it.
 const KILL_LIMIT: Duration = Duration::from_millis(700);
-const FLUSH_LIMIT: Duration = Duration::from_millis(200);
+pub(crate) const FLUSH_LIMIT: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -22,7 +22,7 @@ pub(crate) enum Ending {
     DriverGone,
 }
 
-fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags, limit: Duration) {
+pub(crate) fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags, limit: Duration) {
     let timeout = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: i64::from(limit.subsec_nanos()) };
     // Whatever it says, the caller looks again.
     let _either_way = poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&timeout));
@@ -36,10 +36,12 @@ impl<G: GcsLink> Node<G> {
 
     pub(crate) fn close(mut self) -> io::Result<()> {
         let driver_listens = self.ending != Some(Ending::DriverGone);
-        for (_, process) in self.processes.iter().filter(|(number, _)| self.driver != Some(**number)) {
+        self.end_gcs();
+        for process in self.processes.values().filter(|process| !process.is_driver()) {
             process.kill();
         }
-        if let Some(server) = self.forks.server_pid().and_then(Pid::from_raw) {
+        let servers = self.servers.all.values().filter_map(|server| server.process.as_ref());
+        for server in servers.filter_map(|process| Pid::from_raw(process.pid())) {
             // It may have ended by itself.
             let _gone = kill_process(server, Signal::KILL);
         }
@@ -52,13 +54,13 @@ impl<G: GcsLink> Node<G> {
         if matches!(all_ended, Ok(false)) {
             eprintln!("raylet: some processes could not be ended within {KILL_LIMIT:?}");
         }
-        let flushed = if driver_listens { self.flush_log() } else { Ok(()) };
+        let flushed = if driver_listens { self.flush_logs() } else { Ok(()) };
         self.session.remove()?;
         all_ended.and(flushed)
     }
 
     /// Everybody who could print is gone: reads what is left and sends it.
-    fn flush_log(&mut self) -> io::Result<()> {
+    fn flush_logs(&mut self) -> io::Result<()> {
         let numbers: Vec<u32> = self.processes.keys().copied().collect();
         let began = Instant::now();
         // A pipe holds a bounded number of bytes, and its writers are dead: it ends, unless one of them was stuck.
@@ -68,17 +70,11 @@ impl<G: GcsLink> Node<G> {
                 self.read_output(*number, true)?;
             }
         }
-        let Some(mut control) = self.driver.and_then(|number| self.processes.get_mut(&number)?.control.take()) else {
-            return Ok(());
-        };
-        let lines = self.log.take(&self.session.logs());
-        if !lines.is_empty() {
-            control.send(&RayletToProcess::Log { lines }, &[])?;
-        }
-        let began = Instant::now();
-        while control.is_behind() && began.elapsed() < FLUSH_LIMIT {
-            wait_for(control.fd(), PollFlags::OUT, FLUSH_LIMIT - began.elapsed().min(FLUSH_LIMIT));
-            control.flush()?;
+        let logs = self.session.logs();
+        for job in self.jobs.values_mut() {
+            if let Some(control) = self.processes.get_mut(&job.driver).and_then(|driver| driver.control.as_mut()) {
+                flush_log(&mut job.log, control, &logs)?;
+            }
         }
         Ok(())
     }

@@ -16,6 +16,10 @@ impl Connection {
         Self { stream, reader: ControlReader::default(), writer: ControlWriter::default() }
     }
 
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.stream
+    }
+
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }

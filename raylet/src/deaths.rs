@@ -1,6 +1,8 @@
 //! Processes end: what the kernel and the fork server say about it is put together, and their output is read to the end.
 
 use crate::closing::Ending;
+use crate::config::Role;
+use crate::connection::Connection;
 use crate::family;
 use crate::gcs_link::GcsLink;
 use crate::node::{Node, Timer};
@@ -27,9 +29,8 @@ impl<G: GcsLink> Node<G> {
         let Some(process) = self.processes.get_mut(&number) else { return Ok(()) };
         let Some(pidfd) = process.pidfd.take() else { return Ok(()) };
         self.poll.remove(&pidfd)?;
-        if self.driver == Some(number) {
-            self.end(Ending::DriverGone);
-            return Ok(());
+        if process.is_driver() {
+            return self.driver_gone(number);
         }
         process.life = Life::Gone;
         process.kill_group();
@@ -49,6 +50,21 @@ impl<G: GcsLink> Node<G> {
                 Ok(())
             }
         }
+    }
+
+    /// Somebody's program: whoever started it sees how it ended, and what else it started is not ours to end.
+    pub(crate) fn driver_gone(&mut self, number: u32) -> io::Result<()> {
+        if matches!(self.role, Role::Private(_)) {
+            self.end(Ending::DriverGone);
+            return Ok(());
+        }
+        let Some(mut process) = self.processes.remove(&number) else { return Ok(()) };
+        for fd in [process.pidfd.take(), process.control.take().map(Connection::into_fd)].into_iter().flatten() {
+            // One of them told of the end, and is out of the loop already.
+            let _was_removed = self.poll.remove(&fd);
+        }
+        self.inputs.push_back(Input::ProcessDied { process: process.address, death: process.death() });
+        Ok(())
     }
 
     /// The parent of a process said how it ended.
@@ -82,7 +98,8 @@ impl<G: GcsLink> Node<G> {
             output.finish(true, &mut lines);
         }
         self.inputs.push_back(Input::ProcessDied { process: process.address, death: process.death() });
-        self.forward(&mut lines);
+        let job = process.job;
+        self.forward(job, &mut lines);
         self.forget_if_silent(number);
         Ok(())
     }
@@ -110,15 +127,10 @@ impl<G: GcsLink> Node<G> {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.forward(&mut lines);
+        let job = process.job;
+        self.forward(job, &mut lines);
         self.forget_if_silent(number);
         Ok(())
-    }
-
-    fn forward(&mut self, lines: &mut Vec<iosdk_types::message::raylet_to_process::LogLine>) {
-        if self.config.log_to_driver {
-            self.log.add(lines);
-        }
     }
 
     /// A dead process is kept while somebody it started may still print.

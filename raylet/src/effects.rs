@@ -1,13 +1,12 @@
 //! Performs what the machine asks for.
 
 use crate::closing::Ending;
-use crate::connection::Connection;
 use crate::gcs_link::GcsLink;
 use crate::node::{GRACE, Node, Timer};
 use crate::poll::Source;
 use crate::process::{Life, Process};
 use iosdk_net::mailbox;
-use iosdk_raylet_core::{Effect, Input};
+use iosdk_raylet_core::Effect;
 use iosdk_types::Address;
 use iosdk_types::message::RayletToProcess;
 use std::io;
@@ -25,9 +24,19 @@ impl<G: GcsLink> Node<G> {
                 self.gcs.send(message);
                 Ok(())
             }
-            Effect::ForkWorker { process } => {
-                self.processes.insert(process.process, Process::expected(process));
-                self.forks.waiting.push_back(process.process);
+            Effect::ForkWorker { process, job } => {
+                self.fork_later(process, job);
+                Ok(())
+            }
+            Effect::OpenJob { job, driver, attach } => self.open_job(job, driver, attach),
+            Effect::CloseJob { job } => self.close_job(job),
+            Effect::StartJob { number, held, spec } => self.start_submitted(number, &held, &spec),
+            Effect::StopJob { number, force } => {
+                self.stop_submitted(number, force);
+                Ok(())
+            }
+            Effect::ForgetJob { number } => {
+                self.forget_submitted(number);
                 Ok(())
             }
             Effect::AdmitDriver { process } => self.admit_driver(process),
@@ -94,22 +103,13 @@ impl<G: GcsLink> Node<G> {
         }
     }
 
-    /// The connection `init` was started with. Who is at its other end is what the kernel says.
-    pub(crate) fn driver_connected(&mut self, control: Connection) -> io::Result<()> {
-        let peer = rustix::net::sockopt::socket_peercred(control.fd())?;
-        let pid = peer.pid.as_raw_nonzero().get();
-        self.arriving = Some(control);
-        self.inputs.push_back(Input::DriverConnected { pid, namespace: self.config.namespace.clone() });
-        Ok(())
-    }
-
     fn admit_driver(&mut self, address: Address) -> io::Result<()> {
-        let Some(control) = self.arriving.take() else {
+        let Some(control) = self.arriving.pop_front() else {
             return Err(io::Error::other("a driver was admitted that did not connect"));
         };
         let number = address.process;
         let peer = rustix::net::sockopt::socket_peercred(control.fd())?;
-        let mut driver = Process::expected(address);
+        let mut driver = Process::expected(address, None);
         driver.life = Life::Alive;
         driver.pid = peer.pid.as_raw_nonzero().get();
         driver.mailbox = Some(make_mailbox()?);
@@ -124,7 +124,6 @@ impl<G: GcsLink> Node<G> {
         self.poll.add(control.fd(), Source::Control(number))?;
         driver.control = Some(control);
         self.processes.insert(number, driver);
-        self.driver = Some(number);
         Ok(())
     }
 

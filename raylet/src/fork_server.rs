@@ -1,7 +1,7 @@
 //! The daemon's side of the fork server: starts the interpreter, asks for workers, hears of their ends.
 //! The packets are described in `python/iosdk/_forkserver.py`.
 
-use crate::config::Config;
+use crate::config::Environment;
 use iosdk_types::Exit;
 use rustix::io::Errno;
 use rustix::net::{
@@ -46,19 +46,21 @@ pub(crate) enum Reply {
 
 impl ForkServer {
     /// `files`: the limit on open files that user processes shall have (the daemon's own is higher).
-    pub(crate) fn start(config: &Config, log: &Path, files: Rlimit) -> io::Result<Self> {
+    pub(crate) fn start(environment: &Environment, log: &Path, files: Rlimit) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC;
         let (near, far) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         let log = OpenOptions::new().append(true).create(true).mode(0o600).open(log)?;
-        let child = Command::new(&config.python)
+        let child = Command::new(&environment.python)
             .arg("-c")
             .arg(BOOT)
-            .args(&config.sys_path)
+            .args(&environment.sys_path)
             .stdin(Stdio::from(far))
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .map_err(|error| io::Error::new(error.kind(), format!("starting {}: {error}", config.python.display())))?;
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("starting {}: {error}", environment.python.display()))
+            })?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         prlimit(Pid::from_raw(pid), Resource::Nofile, files)?;
         rustix::io::ioctl_fionbio(&near, true)?;
@@ -75,14 +77,15 @@ impl ForkServer {
     }
 
     /// Few are outstanding at a time, so that they always fit into the socket.
-    pub(crate) fn request(&self, process: u32, fds: [BorrowedFd<'_>; 3]) -> io::Result<()> {
+    /// `setting`: see `_forkserver.py`; empty for a worker that runs as the server does.
+    pub(crate) fn request(&self, process: u32, setting: &[u8], fds: [BorrowedFd<'_>; 3]) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
             return Err(io::Error::other("no room for three descriptors"));
         }
         let packet = process.to_le_bytes();
-        sendmsg(&self.channel, &[IoSlice::new(&packet)], &mut ancillary, SendFlags::NOSIGNAL)?;
+        sendmsg(&self.channel, &[IoSlice::new(&packet), IoSlice::new(setting)], &mut ancillary, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 

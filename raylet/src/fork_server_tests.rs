@@ -31,17 +31,11 @@ fn package(name: &str, body: &str) -> PathBuf {
 }
 
 fn start(dir: &Path) -> ForkServer {
-    let config = Config {
-        resources: Default::default(),
-        arena_limit: 0,
+    let environment = Environment {
         python: std::env::var_os("IOSDK_TEST_PYTHON").unwrap_or_else(|| "python3".into()).into(),
         sys_path: vec![dir.to_str().unwrap().to_owned()],
-        namespace: String::new(),
-        infeasible_waits: false,
-        log_to_driver: true,
-        tmpdir: dir.to_owned(),
     };
-    ForkServer::start(&config, &dir.join("forkserver.log"), getrlimit(Resource::Nofile)).unwrap()
+    ForkServer::start(&environment, &dir.join("forkserver.log"), getrlimit(Resource::Nofile)).unwrap()
 }
 
 fn readable(fd: BorrowedFd<'_>) {
@@ -63,7 +57,7 @@ fn fork(server: &ForkServer, number: u32) -> (i32, [OwnedFd; 3]) {
     let (near, far) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
     let (out, stdout) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     let (err, stderr) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-    server.request(number, [far.as_fd(), stdout.as_fd(), stderr.as_fd()]).unwrap();
+    server.request(number, b"", [far.as_fd(), stdout.as_fd(), stderr.as_fd()]).unwrap();
     drop((far, stdout, stderr));
     match hear(server) {
         Reply::Forked { process, pid, pidfd: _ } => {

@@ -1,22 +1,24 @@
 //! The loop: waits for descriptors and deadlines, turns what happens into the machine's inputs, all of one round with one
 //! time, and has its effects performed in order.
 
-use crate::children::Forks;
 use crate::closing::Ending;
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::connection::Connection;
-use crate::driver_log::DriverLog;
 use crate::gcs_link::{GcsEvent, GcsLink};
+use crate::gcs_process::GcsChild;
 use crate::hardware;
+use crate::jobs_here::{JobHere, listen};
 use crate::poll::{Poll, Source};
 use crate::process::{Life, Process};
+use crate::servers::Servers;
 use crate::session::Session;
 use crate::signals::Signals;
+use crate::submitted::Submitted;
 use crate::watch::Watch;
 use iosdk_net::control::ReadError;
 use iosdk_raylet_core::{Effect, Input, Raylet};
 use iosdk_types::message::RayletToProcess;
-use iosdk_types::{Machine, NodeId, Span, Time};
+use iosdk_types::{JobId, Machine, NodeId, Span, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -25,9 +27,12 @@ use std::os::fd::OwnedFd;
 pub struct Start<G> {
     pub config: Config,
     pub session: Session,
-    /// The driver's connection: its end of a socket pair.
-    pub control: OwnedFd,
+    pub role: Role,
+    /// Grows with each start of the node.
+    pub epoch: u32,
     pub gcs: G,
+    /// Called once the node can be joined.
+    pub ready: Box<dyn FnOnce() -> io::Result<()>>,
 }
 
 /// Things to do at a certain time.
@@ -41,13 +46,17 @@ pub(crate) enum Timer {
     SweepSessions,
     Status,
     Pins,
+    /// A fork server that no job uses may go.
+    IdleServer(u32),
+    /// Whether a submitted job has begun.
+    LookAtJob(u32),
+    RestartGcs,
 }
 
 /// How long a process may take to end by itself once it was asked to, or has closed its connection.
 pub(crate) const GRACE: Span = Span::from_secs(5);
 
 pub(crate) struct Node<G> {
-    pub(crate) config: Config,
     pub(crate) session: Session,
     pub(crate) gcs: G,
     pub(crate) machine: Raylet,
@@ -56,14 +65,17 @@ pub(crate) struct Node<G> {
     pub(crate) poll: Poll,
     pub(crate) timers: BTreeSet<(Time, Timer)>,
     pub(crate) processes: BTreeMap<u32, Process>,
-    pub(crate) driver: Option<u32>,
-    /// The driver's connection until the machine has admitted it, which it does at once.
-    pub(crate) arriving: Option<Connection>,
+    pub(crate) role: Role,
+    pub(crate) listener: Option<OwnedFd>,
+    /// Connections of drivers until the machine has admitted them, which it does at once and in order.
+    pub(crate) arriving: VecDeque<Connection>,
+    pub(crate) jobs: BTreeMap<JobId, JobHere>,
+    pub(crate) submitted: Submitted,
+    pub(crate) gcs_child: Option<GcsChild>,
     pub(crate) arena: OwnedFd,
     pub(crate) pin_table: OwnedFd,
-    pub(crate) forks: Forks,
+    pub(crate) servers: Servers,
     pub(crate) watch: Watch,
-    pub(crate) log: DriverLog,
     pub(crate) dead_sessions: BTreeSet<i32>,
     pub(crate) signals: Signals,
     pub(crate) ending: Option<Ending>,
@@ -102,9 +114,12 @@ fn random_node_id() -> io::Result<NodeId> {
 
 impl<G: GcsLink> Node<G> {
     fn new(SignalsTaken(signals): SignalsTaken, start: Start<G>) -> io::Result<Self> {
-        let Start { config, session, control, gcs } = start;
-        // First of all: it takes longest, and in parallel.
-        let forks = Forks::start(&config, &session.logs())?;
+        let Start { config, session, role, epoch, gcs, ready } = start;
+        let mut servers = Servers::new(&session.logs())?;
+        if let Role::Private(private) = &role {
+            // First of all: it takes longest, and in parallel.
+            servers.of(&private.environment)?;
+        }
         let machine = Raylet::new(iosdk_raylet_core::Config {
             session: session.name().to_owned(),
             session_dir: session.dir().to_string_lossy().into_owned(),
@@ -113,7 +128,8 @@ impl<G: GcsLink> Node<G> {
             arena_limit: config.arena_limit,
             workers_ahead: 1,
             infeasible_waits: config.infeasible_waits,
-            ..iosdk_raylet_core::Config::new(0, 1, random_node_id()?)
+            ends_with_driver: matches!(role, Role::Private(_)),
+            ..iosdk_raylet_core::Config::new(0, epoch, random_node_id()?)
         });
         let poll = Poll::new()?;
         poll.add(signals.fd(), Source::Signals)?;
@@ -121,7 +137,6 @@ impl<G: GcsLink> Node<G> {
         let mut node = Self {
             arena: iosdk_store::segment::create(config.arena_limit).map_err(io::Error::other)?,
             pin_table: iosdk_store::pins::create().map_err(io::Error::other)?,
-            config,
             session,
             gcs,
             machine,
@@ -130,18 +145,44 @@ impl<G: GcsLink> Node<G> {
             poll,
             timers: BTreeSet::new(),
             processes: BTreeMap::new(),
-            driver: None,
-            arriving: None,
-            forks,
+            role,
+            listener: None,
+            arriving: VecDeque::new(),
+            jobs: BTreeMap::new(),
+            submitted: Submitted::default(),
+            gcs_child: None,
+            servers,
             watch: Watch::default(),
-            log: DriverLog::default(),
             dead_sessions: BTreeSet::new(),
             signals,
             ending: None,
         };
-        node.watch_fork_server()?;
-        node.driver_connected(Connection::new(control))?;
+        node.begin()?;
+        ready()?;
         Ok(node)
+    }
+
+    /// The driver whose node it is, or whatever a standing node finds.
+    fn begin(&mut self) -> io::Result<()> {
+        for server in self.servers.all.keys().copied().collect::<Vec<_>>() {
+            self.watch_fork_server(server)?;
+        }
+        match &self.role {
+            Role::Private(private) => {
+                let control = Connection::new(private.control.try_clone()?);
+                let namespace = private.namespace.clone();
+                self.driver_connected(control, Some(namespace))
+            }
+            Role::Standing(standing) => {
+                let data = standing.data.clone();
+                self.watch_gcs()?;
+                self.find_submitted()?;
+                let listener = listen(&data, "node.sock")?;
+                self.poll.add(&listener, Source::Listener)?;
+                self.listener = Some(listener);
+                Ok(())
+            }
+        }
     }
 
     fn serve(&mut self) -> io::Result<()> {
@@ -158,7 +199,7 @@ impl<G: GcsLink> Node<G> {
             }
             self.run_timers()?;
             self.settle()?;
-            self.send_log()?;
+            self.send_logs()?;
         }
         Ok(())
     }
@@ -199,7 +240,10 @@ impl<G: GcsLink> Node<G> {
                 self.reap()
             }
             Source::Gcs => self.hear_gcs(),
-            Source::ForkServer => self.hear_fork_server(),
+            Source::ForkServer(number) => self.hear_fork_server(number),
+            Source::Listener => self.accept_drivers(),
+            Source::Job(number) => self.submitted_gone(number),
+            Source::GcsProcess => self.gcs_ended(),
             Source::Control(number) => self.hear_process(number, writable),
             Source::Pidfd(number) => self.process_gone(number),
             Source::Stdout(number) => self.read_output(number, false),
@@ -220,6 +264,9 @@ impl<G: GcsLink> Node<G> {
                 Timer::SweepSessions => crate::family::kill_sessions(&std::mem::take(&mut self.dead_sessions))?,
                 Timer::Status => self.read_status(),
                 Timer::Pins => self.look_at_pins()?,
+                Timer::IdleServer(number) => self.drop_idle_server(number)?,
+                Timer::LookAtJob(number) => self.look_at_submitted(number),
+                Timer::RestartGcs => self.restart_gcs()?,
             }
         }
         Ok(())
@@ -267,9 +314,10 @@ impl<G: GcsLink> Node<G> {
         let Some(process) = self.processes.get_mut(&number) else { return Ok(()) };
         let Some(control) = process.control.take() else { return Ok(()) };
         self.poll.remove(control.fd())?;
-        if self.driver == Some(number) {
-            self.end(Ending::DriverGone);
-        } else if process.life == Life::Alive {
+        if process.is_driver() {
+            return self.driver_gone(number);
+        }
+        if process.life == Life::Alive && !process.intended {
             eprintln!("raylet: the connection of process {} {how}", process.pid);
             self.after(GRACE, Timer::KillAfter(number));
         }
@@ -306,16 +354,5 @@ impl<G: GcsLink> Node<G> {
             Ok(()) => self.follow_writer(number),
             Err(error) => self.disconnect(number, &format!("cannot be written: {error}")),
         }
-    }
-
-    /// Lines wait while the driver's connection is behind.
-    fn send_log(&mut self) -> io::Result<()> {
-        let Some(number) = self.driver else { return Ok(()) };
-        let behind = self.processes.get(&number).is_some_and(|driver| driver.awaits_room);
-        if self.log.is_empty() || behind {
-            return Ok(());
-        }
-        let lines = self.log.take(&self.session.logs());
-        self.tell(number, &RayletToProcess::Log { lines })
     }
 }

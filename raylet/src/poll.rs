@@ -11,7 +11,13 @@ use std::os::fd::{AsFd, OwnedFd};
 pub(crate) enum Source {
     Signals,
     Gcs,
-    ForkServer,
+    /// One of several: see `servers.rs`.
+    ForkServer(u32),
+    /// Drivers that want to join.
+    Listener,
+    /// A submitted job's supervisor.
+    Job(u32),
+    GcsProcess,
     Control(u32),
     Pidfd(u32),
     Stdout(u32),
@@ -23,11 +29,14 @@ impl Source {
         let (kind, number) = match self {
             Self::Signals => (0, 0),
             Self::Gcs => (1, 0),
-            Self::ForkServer => (2, 0),
+            Self::ForkServer(number) => (2, number),
             Self::Control(number) => (3, number),
             Self::Pidfd(number) => (4, number),
             Self::Stdout(number) => (5, number),
             Self::Stderr(number) => (6, number),
+            Self::Listener => (7, 0),
+            Self::Job(number) => (8, number),
+            Self::GcsProcess => (9, 0),
         };
         kind << 32 | u64::from(number)
     }
@@ -37,11 +46,14 @@ impl Source {
         match bits >> 32 {
             0 => Self::Signals,
             1 => Self::Gcs,
-            2 => Self::ForkServer,
+            2 => Self::ForkServer(number),
             3 => Self::Control(number),
             4 => Self::Pidfd(number),
             5 => Self::Stdout(number),
-            _ => Self::Stderr(number),
+            6 => Self::Stderr(number),
+            7 => Self::Listener,
+            8 => Self::Job(number),
+            _ => Self::GcsProcess,
         }
     }
 }
@@ -101,7 +113,14 @@ mod tests {
     fn sources_survive_the_kernel() {
         let number = u32::MAX - 1;
         let named = [Source::Control(number), Source::Pidfd(number), Source::Stdout(number), Source::Stderr(number)];
-        let single = [Source::Signals, Source::Gcs, Source::ForkServer];
+        let single = [
+            Source::Signals,
+            Source::Gcs,
+            Source::ForkServer(number),
+            Source::Listener,
+            Source::GcsProcess,
+            Source::Job(7),
+        ];
         for source in named.into_iter().chain(single) {
             assert_eq!(Source::from_bits(source.to_bits()), source);
         }

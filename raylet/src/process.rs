@@ -3,7 +3,7 @@
 use crate::connection::Connection;
 use crate::output::Output;
 use iosdk_net::doorbell::Ringer;
-use iosdk_types::{Address, Death, Exit};
+use iosdk_types::{Address, Death, Exit, JobId};
 use rustix::process::{Pid, Signal, kill_process_group, pidfd_send_signal};
 use std::os::fd::OwnedFd;
 
@@ -27,6 +27,8 @@ pub(crate) enum Life {
 
 pub(crate) struct Process {
     pub(crate) address: Address,
+    /// A worker's; none for drivers.
+    pub(crate) job: Option<JobId>,
     pub(crate) life: Life,
     /// 0 while expected.
     pub(crate) pid: i32,
@@ -47,9 +49,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn expected(address: Address) -> Self {
+    /// A worker of this job, or a driver.
+    pub(crate) fn expected(address: Address, job: Option<JobId>) -> Self {
         Self {
             address,
+            job,
             life: Life::Expected,
             pid: 0,
             pidfd: None,
@@ -63,6 +67,10 @@ impl Process {
             doomed: false,
             awaits_room: false,
         }
+    }
+
+    pub(crate) fn is_driver(&self) -> bool {
+        self.job.is_none()
     }
 
     /// Ends it and what is in its process group. Its number is safe to use: the pidfd says whether it is still the same.

@@ -63,6 +63,17 @@ impl Signals {
     }
 }
 
+/// For a program that this daemon started: what the daemon blocks is inherited.
+pub fn unblock_signals() -> io::Result<()> {
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is initialised by sigemptyset before it is used, and no old set is asked for.
+    let error = unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut())
+    };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
 fn set(signal: libc::c_int, disposition: libc::sighandler_t) -> io::Result<()> {
     // SAFETY: default and ignore run no code of ours.
     if unsafe { libc::signal(signal, disposition) } == libc::SIG_ERR {

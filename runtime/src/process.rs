@@ -11,7 +11,7 @@ use iosdk_net::mailbox::OwnMailbox;
 use iosdk_runtime_core::{Input, Owner};
 use iosdk_store::{Pins, Segment, Store};
 use iosdk_types::message::raylet_to_process::LogLine;
-use iosdk_types::message::{ProcessToRaylet, RayletToProcess, VERSION};
+use iosdk_types::message::{Attach, ProcessToRaylet, RayletToProcess, VERSION};
 use iosdk_types::{Address, JobId, Key, NodeId, Time, WorkerId};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -115,13 +115,14 @@ impl Drop for Blocked<'_> {
 }
 
 impl Process {
-    /// Says hello over the control socket, maps what the raylet hands out, and starts the event thread.
-    pub fn join(control: OwnedFd, is_driver: bool) -> Result<Arc<Self>, JoinError> {
+    /// Says hello over the control socket, maps what the raylet hands out, and starts the event thread. `attach`: of a driver
+    /// that joins a standing head.
+    pub fn join(control: OwnedFd, is_driver: bool, attach: Option<Attach>) -> Result<Arc<Self>, JoinError> {
         let stream = UnixStream::from(control);
         let mut writer = ControlWriter::default();
         writer.send(
             stream.as_fd(),
-            &ProcessToRaylet::Hello { version: VERSION, pid: std::process::id() as i32 },
+            &ProcessToRaylet::Hello { version: VERSION, pid: std::process::id() as i32, attach },
             &[],
         )?;
         let mut reader = ControlReader::default();

@@ -29,6 +29,7 @@ if probes.ON_RAY:
     )
 else:
     os.environ["IOSDK_ENABLE_AUTO_CONNECT"] = "0"
+    os.environ.pop("IOSDK_ADDRESS", None)  # a head of whoever runs the tests is not theirs to use
     TMPDIR = tempfile.mkdtemp(prefix="tests-")
     os.environ["TMPDIR"] = tempfile.tempdir = TMPDIR
 

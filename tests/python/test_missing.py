@@ -45,8 +45,15 @@ def test_what_is_missing_says_so(rt, what):
     assert rt.get(rt.remote(lambda: 1).remote(), timeout=30) == 1
 
 
-@pytest.mark.parametrize("address", ["auto", "127.0.0.1:6379", "ray://127.0.0.1:10001"])
+@pytest.mark.parametrize("address", ["127.0.0.1:6379", "ray://127.0.0.1:10001"])
 def test_other_clusters(alone, address):
-    with pytest.raises((NotImplementedError, ConnectionError)):
+    with pytest.raises(NotImplementedError, match="network"):
         alone.init(address=address)
+    assert not alone.is_initialized()
+
+
+def test_a_head_that_nobody_started(alone, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with pytest.raises(ConnectionError, match="iosdk start --head"):
+        alone.init(address="auto")
     assert not alone.is_initialized()

@@ -104,7 +104,7 @@ impl Driver {
 
     /// Hello and welcome; returns the own address.
     pub(crate) fn join(&mut self) -> Address {
-        self.say(&ProcessToRaylet::Hello { version: VERSION, pid: std::process::id() as i32 });
+        self.say(&ProcessToRaylet::Hello { version: VERSION, pid: std::process::id() as i32, attach: None });
         match self.next() {
             Some((RayletToProcess::Welcome { address, .. }, fds)) => {
                 assert_eq!(fds.len(), 3);

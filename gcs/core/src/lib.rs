@@ -15,6 +15,8 @@ mod record;
 mod recovery;
 mod refusal;
 mod start;
+#[cfg(test)]
+mod start_tests;
 mod submissions;
 #[cfg(test)]
 mod tests;
@@ -163,23 +165,23 @@ impl Gcs {
 
     fn raylet_says(&mut self, now: Time, node: u32, message: RayletToGcs, out: &mut Vec<Effect>) {
         match message {
-            RayletToGcs::Join { version, node: said, epoch, record } => {
-                if said == node {
-                    self.join(now, node, version, epoch, record, out);
-                }
+            RayletToGcs::Join { version, node: said, epoch, record } if said == node => {
+                self.join(now, node, version, epoch, record, out);
             }
             // Jobs belong to the machine and accounts to their incarnation: whoever tells of them is heard.
             RayletToGcs::JobStarted { number, started_ms } => self.job_started(node, number, started_ms, out),
             RayletToGcs::JobEnded { number, report } => self.job_ended(node, number, report, out),
             RayletToGcs::JobsHere { running } => self.jobs_here(now, node, &running, out),
             RayletToGcs::Usage { epoch, records } => self.usage(node, epoch, records, out),
-            // A node that was given up on must join anew before the rest is heard.
-            other if self.nodes.is_alive(node) => self.member_says(node, other, out),
-            _ => {}
+            other => self.member_says(node, other, out),
         }
     }
 
     fn member_says(&mut self, node: u32, message: RayletToGcs, out: &mut Vec<Effect>) {
+        // A node that was given up on must join anew before it is heard.
+        if !self.nodes.is_alive(node) {
+            return;
+        }
         match message {
             RayletToGcs::Join { .. }
             | RayletToGcs::JobStarted { .. }

@@ -88,6 +88,7 @@ impl Gcs {
                 self.nodes.all.insert(number, node);
             }
         }
+        self.kept.queue.call_back();
         self.await_jobs_of(now, number);
         self.resume_actors_of(number, out);
         self.forget_refusals(number);

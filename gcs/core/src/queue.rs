@@ -3,12 +3,21 @@
 
 use iosdk_types::{Map, ResourceSet, Set};
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
     shapes: Map<ResourceSet, Set<u64>>,
     /// The shape of each job that is the oldest of its shape.
     oldest: Map<u64, ResourceSet>,
+    /// The same, for shapes that no node of today's cluster could hold: not looked at before a node joins.
+    aside: Map<u64, ResourceSet>,
     waiting: usize,
+}
+
+/// Two queues are equal when the same jobs wait: what stands aside is found out again.
+impl PartialEq for Queue {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.shapes, self.waiting) == (&other.shapes, other.waiting)
+    }
 }
 
 impl Queue {
@@ -27,8 +36,11 @@ impl Queue {
         }
         self.waiting += 1;
         if before.is_none_or(|oldest| number < oldest) {
-            let known = before.and_then(|oldest| self.oldest.remove(&oldest));
-            self.oldest.insert(number, known.unwrap_or_else(|| shape.clone()));
+            if let Some(before) = before {
+                self.oldest.remove(&before);
+                self.aside.remove(&before);
+            }
+            self.oldest.insert(number, shape.clone());
         }
     }
 
@@ -42,14 +54,26 @@ impl Queue {
         if next.is_none() {
             self.shapes.remove(shape);
         }
-        if let Some(shape) = self.oldest.remove(&number)
-            && let Some(next) = next
-        {
-            self.oldest.insert(next, shape);
+        for list in [&mut self.oldest, &mut self.aside] {
+            if let Some(shape) = list.remove(&number)
+                && let Some(next) = next
+            {
+                list.insert(next, shape);
+            }
         }
     }
 
-    /// Of the jobs that are the oldest of their shape, the first with this number or a higher one.
+    /// No node could hold the shape of this job, if it is the oldest of its shape.
+    pub(crate) fn set_aside(&mut self, number: u64) {
+        self.aside.extend(self.oldest.remove_entry(&number));
+    }
+
+    /// A node joins: everything is looked at again.
+    pub(crate) fn call_back(&mut self) {
+        self.oldest.append(&mut self.aside);
+    }
+
+    /// Of the jobs that are the oldest of their shape and do not stand aside, the first with this number or a higher one.
     pub(crate) fn next_shape(&self, from: u64) -> Option<(u64, &ResourceSet)> {
         self.oldest.range(from..).next().map(|(number, shape)| (*number, shape))
     }
@@ -60,8 +84,9 @@ impl Queue {
             .iter()
             .filter_map(|(shape, jobs)| jobs.first().map(|oldest| (*oldest, shape.clone())))
             .collect();
-        if expected != self.oldest {
-            return Err(format!("the oldest of their shapes are {expected:?}, listed are {:?}", self.oldest));
+        let listed: Map<u64, ResourceSet> = self.oldest.clone().into_iter().chain(self.aside.clone()).collect();
+        if expected != listed || listed.len() != self.oldest.len() + self.aside.len() {
+            return Err(format!("the oldest of their shapes are {expected:?}, listed are {listed:?}"));
         }
         let waiting: usize = self.shapes.values().map(Set::len).sum();
         if waiting != self.waiting || self.shapes.values().any(Set::is_empty) {
@@ -98,5 +123,22 @@ mod tests {
             assert_eq!(in_order(&queue), left);
         }
         assert_eq!(queue, Queue::default());
+    }
+
+    #[test]
+    fn a_shape_stands_aside_with_all_its_jobs_until_it_is_called_back() {
+        let shape = ResourceSet::new().with("GPU", Amount::ONE);
+        let mut queue = Queue::default();
+        queue.add(1, &ResourceSet::new());
+        queue.add(2, &shape);
+        queue.add(3, &shape);
+        queue.set_aside(2);
+        queue.remove(2, &shape);
+        queue.add(4, &shape);
+        queue.check().unwrap();
+        assert_eq!(queue.next_shape(2), None);
+        queue.call_back();
+        queue.check().unwrap();
+        assert_eq!(queue.next_shape(2), Some((3, &shape)));
     }
 }

@@ -128,6 +128,8 @@ impl Gcs {
                 };
                 let report = JobReport::unseen(JobCause::NodeLost, started_ms, self.wall.at(now));
                 self.write(Record::JobEnded { number, report }, out);
+                // For a start that still waits for the log.
+                Self::stop_at(node, number, true, out);
             }
         }
         self.start_queued(out);

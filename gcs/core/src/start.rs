@@ -2,7 +2,8 @@
 //! passed by later ones that do. It may not be passed for ever: once the oldest one that some node could hold was passed
 //! `PASSES_MAX` times, nobody starts before it. (The count begins anew with the GCS.) What no node here could hold even when
 //! idle stands aside and holds nobody up.
-//! Each step leaves nothing waiting that could start, so a new job is looked at alone; when room is made, each shape is looked at.
+//! Each step leaves nothing waiting that could start, so a new job is looked at alone; when room is made, each shape is looked
+//! at, in the order of their oldest jobs, until `LOOKS_MAX` of them did not fit. So no decision costs more for a longer queue.
 
 use crate::record::State;
 use crate::{Effect, Gcs, Record};
@@ -10,6 +11,9 @@ use iosdk_types::ResourceSet;
 use std::cmp::Reverse;
 
 pub const PASSES_MAX: u32 = 100;
+
+/// What asks for other amounts than so many kinds of older jobs waits until some of those are gone, or fits when it comes.
+pub(crate) const LOOKS_MAX: usize = 256;
 
 /// The oldest waiting job that some node could hold, and how often others started before it.
 #[derive(Clone, Debug, Default)]
@@ -88,15 +92,16 @@ impl Gcs {
         }
         match self.fit(asked) {
             Fit::Now(node) if self.turn.may_be_passed() => self.send(number, node, out),
+            Fit::Never => self.kept.queue.set_aside(number),
             Fit::Later if self.turn.job.is_none() => self.turn.of(Some(number)),
-            Fit::Now(_) | Fit::Later | Fit::Never => {}
+            Fit::Now(_) | Fit::Later => {}
         }
     }
 
     /// After anything that may have made room.
     pub(crate) fn start_queued(&mut self, out: &mut Vec<Effect>) {
-        let (mut from, mut oldest) = (0, None);
-        while self.slot_is_free() {
+        let (mut from, mut oldest, mut looks) = (0, None, 0);
+        while self.slot_is_free() && looks < LOOKS_MAX {
             let next = self.kept.queue.next_shape(from);
             let Some((number, fit)) = next.map(|(number, shape)| (number, self.fit(shape))) else {
                 return self.turn.of(oldest);
@@ -109,11 +114,14 @@ impl Gcs {
                     }
                     self.send(number, node, out);
                 }
-                Fit::Later if oldest.is_none() => {
-                    oldest = Some(number);
-                    self.turn.of(oldest);
+                Fit::Later => {
+                    looks += 1;
+                    if oldest.is_none() {
+                        oldest = Some(number);
+                        self.turn.of(oldest);
+                    }
                 }
-                Fit::Later | Fit::Never => {}
+                Fit::Never => self.kept.queue.set_aside(number),
             }
         }
     }
@@ -138,13 +146,13 @@ impl Gcs {
                 return Err(format!("jobs hold {} of node {number}, which has {}", host.held, node.record.resources));
             }
         }
-        let mut from = 0;
         let barred = self.turn.job.is_some() && self.turn.passes >= PASSES_MAX;
-        while let Some((number, shape)) = self.kept.queue.next_shape(from).filter(|_| self.slot_is_free() && !barred) {
+        let (mut from, mut looks) = (0, if barred || !self.slot_is_free() { LOOKS_MAX } else { 0 });
+        while let Some((number, shape)) = self.kept.queue.next_shape(from).filter(|_| looks < LOOKS_MAX) {
             if let Fit::Now(node) = self.fit(shape) {
                 return Err(format!("job {number} waits for {shape}, which node {node} has"));
             }
-            from = number + 1;
+            (from, looks) = (number + 1, looks + 1);
         }
         match self.turn.job.and_then(|job| self.kept.job(job)) {
             Some(job) if self.slot_is_free() && job.state != State::Queued => {

@@ -87,10 +87,14 @@ impl Booked {
                 continue;
             }
             let (work, user) = match record.submission {
-                Some(number) => (Work::Submission(number), user_of(number).unwrap_or_default()),
-                None => (Work::Driver(record.job), ""),
+                Some(number) => (Work::Submission(number), user_of(number)),
+                None => (Work::Driver(record.job), Some("")),
             };
-            let account = Account { tenant: record.tenant.clone(), user: user.to_owned(), work };
+            // The last lines may come after the job was deleted.
+            let booked = |account: &&Account| account.work == work && account.tenant == record.tenant;
+            let before = || self.accounts.keys().find(booked).map(|account| account.user.clone());
+            let user = user.map(str::to_owned).or_else(before).unwrap_or_default();
+            let account = Account { tenant: record.tenant.clone(), user, work };
             stream.take(record, self.accounts.entry(account).or_default());
         }
     }

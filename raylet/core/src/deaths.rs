@@ -133,6 +133,9 @@ impl Raylet {
             Some(job) => self.close_job(job, out),
             None => {}
         }
+        if let Some(job) = process.job {
+            self.close_if_empty(job, out);
+        }
     }
 
     /// The dead answer nobody: those who wait for this one go on.

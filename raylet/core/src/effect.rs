@@ -24,7 +24,8 @@ pub enum Effect {
         driver: Address,
         attach: Option<Attach>,
     },
-    /// The driver is gone, and its workers are told to end.
+    /// The driver is gone or wants to leave, and all its workers are dead: one that still listens gets what they printed, and is
+    /// hung up on.
     CloseJob {
         job: JobId,
     },

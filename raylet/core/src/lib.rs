@@ -161,11 +161,11 @@ impl Raylet {
             ProcessToRaylet::ExtentRequest { request, bytes } => self.extent_request(now, number, request, bytes, out),
             ProcessToRaylet::ExtentReturn { offset } => self.extent_return(now, number, offset, out),
             ProcessToRaylet::Query { request, query } => self.query(number, request, &query, out),
-            ProcessToRaylet::Shutdown => {
-                if phase == Phase::Driver && self.config.ends_with_driver {
-                    self.shut_down(out);
-                }
-            }
+            ProcessToRaylet::Shutdown => match self.job_of(number).filter(|_| phase == Phase::Driver) {
+                Some(_) if self.config.ends_with_driver => self.shut_down(out),
+                Some(job) => self.close_job(job, out),
+                None => {}
+            },
         }
     }
 }

@@ -51,6 +51,7 @@ impl Pool {
         if let Some(workers) = self.jobs.get_mut(&job) {
             workers.open = false;
             workers.not_before = None;
+            (workers.failures, workers.paused) = (0, false);
         }
         self.jobs.retain(|_, workers| !workers.is_over());
     }

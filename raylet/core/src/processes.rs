@@ -2,7 +2,7 @@
 
 use crate::{Effect, Raylet};
 use iosdk_types::message::{Attach, RayletToGcs, RayletToProcess, VERSION};
-use iosdk_types::{ActorId, Address, JobId, Map, Time};
+use iosdk_types::{ActorId, Address, JobId, Map, Set, Time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -51,6 +51,8 @@ pub(crate) struct Processes {
     pub(crate) live: Map<u32, Process>,
     /// Number of the next process; never used twice.
     next: u32,
+    /// Jobs whose driver is gone or leaves, and whose workers are not all dead.
+    closing: Set<JobId>,
 }
 
 impl Processes {
@@ -125,16 +127,28 @@ impl Raylet {
         self.welcome(now, number, out);
     }
 
-    /// Its driver is gone: so are its workers and actors.
+    /// Its driver is gone or leaves: so do its workers and actors.
     pub(crate) fn close_job(&mut self, job: JobId, out: &mut Vec<Effect>) {
-        let of_job = |(_, process): &(&u32, &Process)| process.job == Some(job) && process.driver.is_none();
-        let workers: Vec<u32> = self.processes.live.iter().filter(of_job).map(|(number, _)| *number).collect();
-        for worker in workers {
+        for worker in self.workers_of(job) {
             self.end_process(worker, false, "its job is over".to_owned(), out);
         }
         self.pool.close(job);
-        self.meter.job_closed(job);
-        out.push(Effect::CloseJob { job });
+        self.processes.closing.insert(job);
+        self.close_if_empty(job, out);
+    }
+
+    fn workers_of(&self, job: JobId) -> Vec<u32> {
+        let of_job = |(_, process): &(&u32, &Process)| process.job == Some(job) && process.driver.is_none();
+        self.processes.live.iter().filter(of_job).map(|(number, _)| *number).collect()
+    }
+
+    /// The last of its workers is dead.
+    pub(crate) fn close_if_empty(&mut self, job: JobId, out: &mut Vec<Effect>) {
+        if self.processes.closing.contains(&job) && self.workers_of(job).is_empty() {
+            self.processes.closing.remove(&job);
+            self.meter.job_closed(job);
+            out.push(Effect::CloseJob { job });
+        }
     }
 
     pub(crate) fn hello(

@@ -39,7 +39,7 @@ fn to_raylet() -> Vec<ProcessToRaylet> {
     let ended = |cause| M::ActorState { actor: ACTOR, ended: cause };
     let query = |query| M::Query { request: 5, query };
     vec![
-        M::Hello { version: 1, pid: 1234 },
+        M::Hello { version: 1, pid: 1234, attach: None },
         M::Demand { class: 3, spec: ClassSpec { resources: cpus(2), depth: 1 }, want: 4 },
         M::ReturnLease { lease: 1 << 40, worker_usable: true },
         M::Connect { peer: PEER },

@@ -166,6 +166,7 @@ fn attach(submission: Option<u64>) -> Attach {
     Attach {
         namespace: String::new(),
         submission,
+        package: String::new(),
         python: "python".to_owned(),
         sys_path: Vec::new(),
         cwd: "/".to_owned(),

@@ -8,6 +8,7 @@ use iosdk_types::{Amount, Map};
 enum Is {
     Queued,
     At(u32),
+    Started(u32),
     Over,
 }
 
@@ -47,7 +48,9 @@ impl Ledger {
                 job.1 = Is::At(*node);
             }
             Record::JobStarted { number, node, .. } => {
-                assert_eq!(self.jobs[number].1, Is::At(*node), "job {number} started elsewhere");
+                let job = self.jobs.get_mut(number).expect("a job that was accepted");
+                assert_eq!(job.1, Is::At(*node), "job {number} started elsewhere");
+                job.1 = Is::Started(*node);
             }
             Record::JobEnded { number, .. } => {
                 let job = self.jobs.get_mut(number).expect("a job that was accepted");
@@ -64,8 +67,17 @@ impl Ledger {
         }
     }
 
+    pub(super) fn is_started(&self, number: u64) -> bool {
+        matches!(self.jobs.get(&number), Some((_, Is::Started(_))))
+    }
+
+    pub(super) fn is_over(&self, number: u64) -> bool {
+        matches!(self.jobs.get(&number), Some((_, Is::Over)))
+    }
+
     fn held(&self, node: u32) -> i64 {
-        self.jobs.values().filter(|(_, is)| *is == Is::At(node)).map(|(asked, _)| asked).sum()
+        let there = |is: Is| is == Is::At(node) || is == Is::Started(node);
+        self.jobs.values().filter(|(_, is)| there(*is)).map(|(asked, _)| asked).sum()
     }
 
     fn fits(&self, asked: i64, machines: &Map<u32, Machine>) -> bool {
@@ -83,7 +95,7 @@ impl Ledger {
     }
 
     fn placed(&self) -> usize {
-        self.jobs.values().filter(|(_, is)| matches!(is, Is::At(_))).count()
+        self.jobs.values().filter(|(_, is)| matches!(is, Is::At(_) | Is::Started(_))).count()
     }
 
     pub(super) fn written(&mut self, record: &Record, machines: &Map<u32, Machine>) {

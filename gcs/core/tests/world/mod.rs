@@ -1,11 +1,13 @@
 //! A cluster around the real machine: a log that becomes durable late, effects that wait for it, and machines that run jobs
 //! and outlive their raylets. It counts what it sees by itself and stops at the first broken promise.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 mod ledger;
 mod machine;
 
 use iosdk_gcs_core::{
-    ApiCall, ApiReply, Config, Effect, Gcs, Input, JobStatus, NewJob, Record, Snapshot, waits_for_log,
+    ApiCall, ApiReply, Config, Effect, Gcs, Input, JobStatus, JobView, NewJob, Record, Snapshot, waits_for_log,
 };
 use iosdk_types::message::{GcsToRaylet, NodeRecord, RayletToGcs, VERSION};
 use iosdk_types::{Address, Amount, JobId, JobReport, Machine as _, Map, NodeId, ResourceSet, Set, Span, Time};
@@ -126,6 +128,7 @@ impl World {
                     submission_id: String::new(),
                     entrypoint: "true".to_owned(),
                     env: Vec::new(),
+                    secrets_file: None,
                     working_dir: None,
                     log_limit: 0,
                 };
@@ -163,6 +166,22 @@ impl World {
         let now_ms = 1_000 + self.now.0 / 1_000_000;
         let (submission_id, digest) = (id.map(str::to_owned), resources.get("CPU").0.unsigned_abs());
         self.calls(ApiCall::Submit(NewJob { submission_id, resources, digest, now_ms, ..NewJob::default() }))
+    }
+
+    /// The job under this id, as anybody sees it.
+    pub(crate) fn job(&mut self, id: &str) -> JobView {
+        match self.calls(ApiCall::Job { id: id.to_owned() }) {
+            ApiReply::Job(view) => view,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The log is durable, and everybody has read everything.
+    pub(crate) fn settles(&mut self) {
+        let nodes: Vec<u32> = self.machines.keys().copied().collect();
+        while !self.held.is_empty() || nodes.iter().any(|node| self.delivers(*node)) {
+            self.flush();
+        }
     }
 
     pub(crate) fn status(&mut self, number: u64) -> Option<JobStatus> {
@@ -278,7 +297,10 @@ impl World {
             *times += 1;
             let lost = self.rebooted.get(&number).copied().unwrap_or(0);
             assert!(*times <= 1 + lost, "job {number} began {times} times and was lost {lost} times");
+            assert!(!self.ledger.is_started(number), "job {number} is known to have begun and begins again");
             self.says(node, RayletToGcs::JobStarted { number, started_ms });
+            let up = self.machines[&node].up;
+            assert!(!up || self.ledger.is_started(number) || self.ledger.is_over(number), "{number} begins unnoticed");
         }
     }
 
@@ -305,6 +327,13 @@ impl World {
         let nodes: Vec<u32> = self.machines.keys().copied().collect();
         for node in &nodes {
             self.joins(*node, Comes::Restarted);
+        }
+        self.flush();
+        for node in &nodes {
+            while self.delivers(*node) {}
+            for number in self.machines[node].jobs.keys().filter(|number| self.ledger.is_over(**number)) {
+                assert!(!self.machines[node].lives(*number), "job {number} was given up and lives on");
+            }
         }
         for _ in 0..10_000 {
             self.flush();

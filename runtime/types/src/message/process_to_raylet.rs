@@ -13,7 +13,7 @@ pub enum ProcessToRaylet {
         version: u32,
         pid: i32,
         /// Of drivers that join a standing head; none of workers and of the driver that started a cluster of its own.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         attach: Option<Attach>,
     },
     /// "I have work for `want` leases of this class, those I hold included."
@@ -83,8 +83,10 @@ pub struct Attach {
     pub namespace: String,
     /// The submitted job that it belongs to.
     pub submission: Option<u64>,
-    /// Interpreter, search path and working directory of its workers.
+    /// Interpreter of its workers, and the folder that has this package for it.
     pub python: String,
+    pub package: String,
+    /// Search path and working directory of its workers.
     pub sys_path: Vec<String>,
     pub cwd: String,
     /// Set in its workers' environment: what was given to the job. May hold secrets.

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What each engine adds to a stripped program, against one that appends the same bytes to a file without any:
-# `gcs/log/benches/size.sh`. It builds five small programs with the settings of the wheel in a temporary folder.
+# `benches/engines/size.sh`. It builds five small programs with the settings of the wheel in a temporary folder.
 set -euo pipefail
-log=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+log=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../gcs/log" && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 

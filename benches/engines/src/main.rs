@@ -1,5 +1,5 @@
 //! What embedded engines cost as the event log: durable commits a second by the size of the group, opening again and
-//! reading a million records, bytes on the disk. `cargo bench -p iosdk-gcs-log`; the folder is below TMPDIR.
+//! reading a million records, bytes on the disk. `cargo run --release --manifest-path benches/engines/Cargo.toml`; the folder is below TMPDIR.
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use iosdk_gcs_log::{Entry, EventStore};

@@ -1,0 +1,13 @@
+//! Lines in the daemon's log. `eprintln!` panics when the log cannot be written, and the log may be on the disk that is full.
+
+use std::fmt::Arguments;
+use std::io::Write;
+
+pub(crate) fn line(text: Arguments<'_>) {
+    // In one piece, so that lines of several threads stay apart.
+    let _there_is_nowhere_else_to_say_it = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+macro_rules! complain {
+    ($($text:tt)*) => { $crate::complain::line(format_args!($($text)*)) };
+}
