@@ -125,7 +125,7 @@ impl Settings {
             // A lane that is always slower than a turn lasts (20 ms) starves an owner with two classes and one worker.
             self.slow_lanes.1 = self.slow_lanes.1.min(15_000_000 / self.lane.0.max(1)).max(1);
             self.jobs = if random.chance(700) { 1 + random.below(8) } else { 0 };
-            self.faults.daemon_killed = if random.chance(250) { 1 + random.below(2) } else { 0 };
+            self.faults.daemon_killed = if random.chance(600) { 1 + random.below(2) } else { 0 };
             self.faults.supervisor_killed = if random.chance(400) { 1 + random.below(2) } else { 0 };
         }
     }

@@ -110,6 +110,11 @@ impl World {
         }
     }
 
+    /// As often as jobs run there.
+    pub(crate) fn nodes_with_jobs(&self) -> impl Iterator<Item = u32> {
+        self.supervisors.iter().filter(|(_, known)| known.over.is_none()).map(|((node, _), _)| *node)
+    }
+
     pub(crate) fn kill_some_supervisor(&mut self) {
         let fit: Vec<(u32, u64)> =
             self.supervisors.iter().filter(|(_, known)| known.over.is_none()).map(|(key, _)| *key).collect();
