@@ -135,6 +135,9 @@ impl Raylet {
         }
         if let Some(job) = process.job {
             self.close_if_empty(job, out);
+            if !self.processes.live.values().any(|other| other.job == Some(job)) {
+                self.meter.job_closed(job);
+            }
         }
     }
 

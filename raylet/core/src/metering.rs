@@ -77,7 +77,7 @@ pub(crate) struct Meter {
     account: Account,
     /// Processor time of each process when it was last looked at.
     cpu: Map<u32, u64>,
-    /// Submitted jobs by the jobs of their drivers.
+    /// Submitted jobs by the jobs of their processes.
     submissions: Map<JobId, u64>,
     due: Option<Time>,
     /// The answer to a question for processor time sends the lines.
@@ -89,10 +89,16 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn driver_of(&mut self, job: JobId, submission: Option<u64>) {
+    /// Of a driver here, or of an actor that a process elsewhere owns.
+    pub(crate) fn submitted(&mut self, job: JobId, submission: Option<u64>) {
         self.submissions.extend(submission.map(|number| (job, number)));
     }
 
+    pub(crate) fn submission_of(&self, job: JobId) -> Option<u64> {
+        self.submissions.get(&job).copied()
+    }
+
+    /// The last of its processes here is dead.
     pub(crate) fn job_closed(&mut self, job: JobId) {
         self.submissions.remove(&job);
     }
@@ -254,7 +260,7 @@ impl Raylet {
             Some(Phase::Starting | Phase::Driver | Phase::Idle | Phase::Retiring) | None => return None,
         };
         let job = self.job_of(number)?;
-        Some(Payer { object, job, submission: self.meter.submissions.get(&job).copied(), name })
+        Some(Payer { object, job, submission: self.meter.submission_of(job), name })
     }
 
     fn send_usage(&mut self, now: Time, out: &mut Vec<Effect>) {

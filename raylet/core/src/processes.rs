@@ -121,7 +121,7 @@ impl Raylet {
         }
         driver.job = Some(job);
         let attach = driver.driver.as_ref().and_then(|driver| driver.attach.clone());
-        self.meter.driver_of(job, attach.as_ref().and_then(|attach| attach.submission));
+        self.meter.submitted(job, attach.as_ref().and_then(|attach| attach.submission));
         out.push(Effect::OpenJob { job, driver: process, attach });
         self.pool.open(job);
         self.welcome(now, number, out);
@@ -146,7 +146,6 @@ impl Raylet {
     pub(crate) fn close_if_empty(&mut self, job: JobId, out: &mut Vec<Effect>) {
         if self.processes.closing.contains(&job) && self.workers_of(job).is_empty() {
             self.processes.closing.remove(&job);
-            self.meter.job_closed(job);
             out.push(Effect::CloseJob { job });
         }
     }

@@ -364,7 +364,7 @@ impl World {
 
     pub(super) fn creates(&mut self, owner: Address, number: u8, placement: ResourceSet, held: ResourceSet) -> ActorId {
         let actor = ActorId::derive([number; 12], JobId::from_index(1));
-        let spec = ActorSpec { actor, owner, class_name: "A".to_owned(), placement, held };
+        let spec = ActorSpec { actor, owner, submission: None, class_name: "A".to_owned(), placement, held };
         self.says(owner, ProcessToRaylet::CreateActor { spec });
         actor
     }
