@@ -112,8 +112,8 @@ impl Raylet {
             self.end_lease(now, lease);
         }
         self.capacity.release(number);
-        self.meter.process_died(number);
         let actor = self.actor_process_died(number, &death);
+        self.meter.process_died(number, &death, actor.as_ref().map(|(_, cause)| cause));
         self.drop_owner(now, number, out);
         self.arena.holder_died(number);
         self.gcs.forget_watcher(address);

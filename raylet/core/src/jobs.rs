@@ -111,7 +111,7 @@ impl Raylet {
         let Some(job) = self.jobs.here.get_mut(&number).filter(|job| matches!(job.stage, Stage::Runs { .. })) else {
             return;
         };
-        self.meter.job_over(number, report.cpu_ns);
+        self.meter.job_over(number, &report);
         job.stage = Stage::Over(report);
         self.capacity.release_job(number);
         self.tell_job(number, out);

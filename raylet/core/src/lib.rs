@@ -8,6 +8,7 @@ mod capacity;
 pub mod config;
 mod deaths;
 pub mod effect;
+mod endings;
 mod gcs;
 mod grant;
 pub mod input;

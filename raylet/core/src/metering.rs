@@ -10,10 +10,13 @@
 
 use crate::account::{Account, Line};
 use crate::capacity::{Holder, Journal};
+use crate::endings::{end_of_actor, end_of_job, end_of_process};
 use crate::processes::Phase;
 use crate::{Effect, Raylet};
-use iosdk_types::message::RayletToGcs;
-use iosdk_types::{Address, Amount, JobId, Map, ResourceSet, Set, Span, Time, UsageObject, UsageRecord};
+use iosdk_types::message::{ActorDeath, RayletToGcs};
+use iosdk_types::{
+    Address, Amount, Death, JobId, JobReport, Map, ResourceSet, Set, Span, Time, UsageObject, UsageRecord,
+};
 
 const FLUSH: Span = Span::from_secs(1);
 /// Of everybody, until somebody else is known.
@@ -75,6 +78,8 @@ pub(crate) struct Meter {
     /// Ended leases whose worker is just being measured.
     measured: Vec<(u32, Line)>,
     account: Account,
+    /// Why those who hold nothing any more have ended, as of this moment.
+    causes: Map<Holder, String>,
     /// Processor time of each process when it was last looked at.
     cpu: Map<u32, u64>,
     /// Submitted jobs by the jobs of their processes.
@@ -103,8 +108,12 @@ impl Meter {
         self.submissions.remove(&job);
     }
 
-    pub(crate) fn process_died(&mut self, number: u32) {
+    pub(crate) fn process_died(&mut self, number: u32, death: &Death, actor: Option<&ActorDeath>) {
         self.cpu.remove(&number);
+        let holder = Holder::Process(number);
+        if self.open.contains_key(&holder) {
+            self.causes.insert(holder, actor.map_or_else(|| end_of_process(death), end_of_actor));
+        }
     }
 
     pub(crate) fn link_up(&mut self) {
@@ -115,9 +124,11 @@ impl Meter {
         self.found.insert(Holder::Job(number));
     }
 
-    pub(crate) fn job_over(&mut self, number: u64, cpu_ns: u64) {
-        if let Some(segment) = self.open.get_mut(&Holder::Job(number)) {
-            segment.used_cpu_ns = cpu_ns;
+    pub(crate) fn job_over(&mut self, number: u64, report: &JobReport) {
+        let holder = Holder::Job(number);
+        if let Some(segment) = self.open.get_mut(&holder) {
+            segment.used_cpu_ns = report.cpu_ns;
+            self.causes.insert(holder, end_of_job(report));
             self.urgent = true;
         }
     }
@@ -233,8 +244,8 @@ impl Raylet {
             Holder::Process(number) => self.processes.live.contains_key(&number).then_some(number),
             Holder::Job(_) => None,
         };
-        let cause = if alive.is_some() { "returned" } else { "ended" };
-        let Some(line) = self.meter.close(now, holder, cause) else { return };
+        let cause = self.meter.causes.remove(&holder).unwrap_or_else(|| "returned".to_owned());
+        let Some(line) = self.meter.close(now, holder, &cause) else { return };
         match alive {
             Some(number) => {
                 self.meter.measured.push((number, line));
