@@ -107,7 +107,9 @@ def test_a_job_without_python_is_counted_too(head):
 
 
 def test_an_interactive_driver_has_a_line_of_its_own(head):
-    script = "import iosdk; iosdk.init(); f = iosdk.remote(lambda: __import__('time').sleep(0.2)); iosdk.get(f.remote())"
+    script = (
+        "import iosdk; iosdk.init(); f = iosdk.remote(lambda: __import__('time').sleep(0.2)); iosdk.get(f.remote())"
+    )
     driver = head.driver(script)
     _, err = driver.communicate(timeout=60)
     assert driver.returncode == 0, err

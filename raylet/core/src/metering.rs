@@ -289,7 +289,8 @@ impl Raylet {
                 return self.say_usage(out);
             }
         }
-        if !is_due && !(self.meter.urgent && may_begin) {
+        let begins = is_due || (self.meter.urgent && may_begin);
+        if !begins {
             return;
         }
         let unanswered = std::mem::take(&mut self.meter.sends_when_measured);
