@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 
 help:
-	@echo "make demo    build into $(VENV) and run examples/sweep.py"
+	@echo "make demo    build into $(VENV) and run examples/sweep.py as a job on a head"
 	@echo "make test    every test, the same script as CI"
 	@echo "make bench   the core rows of benches/core.py (needs a few minutes)"
 
@@ -24,7 +24,7 @@ venv: require-python require-rust
 
 demo: venv
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check '.[demo]'
-	$(VENV)/bin/python examples/sweep.py
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/sweep_on_a_head.sh
 
 test: require-python require-rust
 	PYTHON=$(PYTHON) .ci/run

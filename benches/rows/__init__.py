@@ -20,6 +20,6 @@ class Row:
 
 def all_rows():
     """Every row, in the order of the table."""
-    from . import actors, footprint, objects, starts, tasks, waits
+    from . import actors, footprint, jobs, objects, starts, tasks, waits
 
-    return [*starts.ROWS, *tasks.ROWS, *actors.ROWS, *objects.ROWS, *waits.ROWS, *footprint.ROWS]
+    return [*starts.ROWS, *tasks.ROWS, *actors.ROWS, *objects.ROWS, *waits.ROWS, *footprint.ROWS, *jobs.ROWS]

@@ -44,6 +44,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(queries::version, module)?)?;
     module.add_function(wrap_pyfunction!(worker::worker_main, module)?)?;
     module.add_function(wrap_pyfunction!(worker::ask_exit, module)?)?;
+    module.add_function(wrap_pyfunction!(references::_note, module)?)?;
+    module.add_function(wrap_pyfunction!(references::_next, module)?)?;
     module.add_function(wrap_pyfunction!(references::_inside, module)?)?;
     module.add_function(wrap_pyfunction!(references::_carried, module)?)?;
     Ok(())

@@ -32,13 +32,6 @@ impl Handle {
         Some(Self { process, key, descriptor })
     }
 
-    /// Counts one more of each; `None` for what is gone.
-    pub(crate) fn retain_all(process: &Arc<Process>, keys: &[Key]) -> Vec<Option<Self>> {
-        let descriptors = process.retain_all(keys);
-        let pairs = keys.iter().zip(descriptors);
-        pairs.map(|(&key, descriptor)| Some(Self { process: process.clone(), key, descriptor: descriptor? })).collect()
-    }
-
     pub(crate) fn key(&self) -> Key {
         self.key
     }

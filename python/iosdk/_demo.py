@@ -106,6 +106,8 @@ def sweep_in_tasks(todo: Sequence[Configuration], data: tuple[np.ndarray, np.nda
         done, pending = iosdk.wait(pending, num_returns=1)
         scores += iosdk.get(done)
         bar.update(row, completed=len(scores))
+        if not bar.console.is_terminal and len(scores) % 10 == 0:
+            bar.console.print(f"{len(scores)} of {len(todo)} done")
     return scores
 
 
@@ -131,12 +133,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="iosdk demo", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--num-cpus", type=int, default=None, help="tasks at a time (default: the CPUs there are)")
     parser.add_argument("--top", type=int, default=10, help="rows of the table (default 10)")
+    parser.add_argument("--first", type=int, default=None, help="configurations to try (default: all of them)")
     options = parser.parse_args(arguments)
 
     console = Console()
     digits = load_digits()
     data = (np.asarray(digits.data), np.asarray(digits.target))
-    todo = list(configurations())
+    todo = list(configurations())[: options.first]
     iosdk.init(num_cpus=options.num_cpus)
     try:
         cpus = iosdk.cluster_resources()["CPU"]

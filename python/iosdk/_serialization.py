@@ -1,8 +1,8 @@
 """Values to bytes and back, for what the Rust side cannot do alone: cloudpickle, protocol 5, large buffers out of band.
 
-`dumps` and `loads` are called by the Rust side. References inside values register themselves through their own
-`__reduce__`. All buffers stay outside the pickle: large ones are read in place by whoever gets the value, and arrays
-made from them, large or small, are read-only.
+`dumps` and `loads` are called by the Rust side. References inside values note themselves there while they are pickled.
+All buffers stay outside the pickle: large ones are read in place by whoever gets the value, and arrays made from them,
+large or small, are read-only.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def dumps(value: object) -> tuple[bytes, list[PickleBuffer]]:
             from _pickle import dumps as plain_dumps
 
             return plain_dumps(value, PROTOCOL, buffer_callback=buffers.append), buffers
-        return _cloud_dumps(value, buffers.append), buffers
+        return _cloud_dumps(value, buffers.append, of_value=True), buffers
     except (exceptions.RayError, MemoryError):
         raise  # a `__reduce__` that uses the runtime itself, or nothing that the value is to blame for
     except Exception as problem:
@@ -73,28 +73,30 @@ def dumps(value: object) -> tuple[bytes, list[PickleBuffer]]:
         raise _explain(value, problem) from problem
 
 
-def _cloud_dumps(value: object, buffer_callback: Any) -> bytes:
+def _cloud_dumps(value: object, buffer_callback: Any, of_value: bool = False) -> bytes:
     from io import BytesIO
 
-    global _pickler
-    if _pickler is None:
-        _pickler = _make_pickler()
+    global _picklers
+    if _picklers is None:
+        _picklers = _make_picklers()
     file = BytesIO()
-    _pickler(file, protocol=PROTOCOL, buffer_callback=buffer_callback).dump(value)
+    _picklers[of_value](file, protocol=PROTOCOL, buffer_callback=buffer_callback).dump(value)
     return file.getvalue()
 
 
-# Made by the first value that needs it: cloudpickle takes a while to import.
-_pickler: Any = None
+# For definitions and for values. Made by the first that needs one: cloudpickle takes a while to import.
+_picklers: tuple[Any, Any] | None = None
 
 
-def _make_pickler() -> Any:
-    """cloudpickle's pickler, but code keeps the name of its file, which a traceback needs. cloudpickle 3.1.3 and later
-    write a text of their own in its place."""
+def _make_picklers() -> tuple[Any, Any]:
+    """cloudpickle's pickler, but code keeps the name of its file, which a traceback needs: cloudpickle 3.1.3 and later
+    write a text of their own in its place. The one for values also notes references in the order it meets them."""
     from collections import ChainMap
     from types import CodeType
 
     import cloudpickle
+
+    from iosdk import _core
 
     reduce_code = cloudpickle.Pickler.dispatch_table[CodeType]
 
@@ -102,12 +104,16 @@ def _make_pickler() -> Any:
         make, parts = reduce_code(code)
         return make, tuple(code.co_filename if part == "<dynamic-code>" else part for part in parts)
 
-    table = ChainMap({CodeType: with_its_file}, cloudpickle.Pickler.dispatch_table)
+    of_definitions = ChainMap({CodeType: with_its_file}, cloudpickle.Pickler.dispatch_table)
+    of_values = ChainMap({_core.ObjectRef: _core._note}, of_definitions)
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        dispatch_table = table
+    class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table = of_definitions
 
-    return Pickler
+    class ValuePickler(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table = of_values
+
+    return DefinitionPickler, ValuePickler
 
 
 def loads(data: bytes | memoryview, buffers: list[Any]) -> Any:

@@ -186,23 +186,17 @@ impl Process {
     pub fn retain(&self, object: Key) -> Option<RefDescriptor> {
         let mut core = self.enter();
         let descriptor = core.owner.describe(object)?;
-        core.step(Self::now(), Input::Retain { object });
+        core.step(Self::now(), Input::retain(object));
         self.leave_core(core);
         Some(descriptor)
     }
 
     /// One more handle of each, under one lock.
     pub fn retain_all(&self, objects: &[Key]) -> Vec<Option<RefDescriptor>> {
-        let now = Self::now();
         let mut core = self.enter();
-        let mut descriptors = Vec::with_capacity(objects.len());
-        for &object in objects {
-            let descriptor = core.owner.describe(object);
-            if descriptor.is_some() {
-                core.step(now, Input::Retain { object });
-            }
-            descriptors.push(descriptor);
-        }
+        let descriptors = objects.iter().map(|&object| core.owner.describe(object)).collect();
+        // The machine counts nothing for those it does not know.
+        core.step(Self::now(), Input::Retain { objects: SmallVec::from_slice(objects) });
         self.leave_core(core);
         descriptors
     }
@@ -224,7 +218,7 @@ impl Process {
     pub fn pin_for_session(&self, object: Key) {
         let mut core = self.enter();
         if core.owner.describe(object).is_some() {
-            core.step(Self::now(), Input::Retain { object });
+            core.step(Self::now(), Input::retain(object));
         }
         self.leave_core(core);
     }

@@ -13,6 +13,7 @@ use iosdk_store::{Pins, Segment, Store};
 use iosdk_types::message::raylet_to_process::LogLine;
 use iosdk_types::message::{Attach, ProcessToRaylet, RayletToProcess, VERSION};
 use iosdk_types::{Address, JobId, Key, NodeId, Time, WorkerId};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -229,10 +230,8 @@ impl Process {
     }
 
     fn settle(&self, core: &mut Core) {
-        let now = Self::now();
-        while let Some(object) = self.released.pop() {
-            core.step(now, Input::Release { object });
-        }
+        let objects: SmallVec<[Key; 2]> = std::iter::from_fn(|| self.released.pop()).collect();
+        core.step(Self::now(), Input::Release { objects });
     }
 
     /// Gives the lock back and does what must happen outside it.

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from probes import eventually
 
@@ -56,10 +57,11 @@ class Head:
             return int(file.read().split()[-1])
 
     def kill_gcs(self):
-        """kill -9, and wait until another one answers."""
-        old = self.gcs_pid()
+        """kill -9, and wait until another one answers; returns the seconds that took."""
+        old, began = self.gcs_pid(), time.monotonic()
         os.kill(old, signal.SIGKILL)
         eventually(lambda: self.cli("status", code=None).returncode == 0 and self.gcs_pid() != old, 20, "another GCS")
+        return time.monotonic() - began
 
     def driver(self, script, cwd=None, **options):
         """A program in a process of its own that joins this head."""

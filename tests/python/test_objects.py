@@ -153,6 +153,35 @@ def test_reduce_that_uses_the_api(rt):
     assert rt.get(rt.put(Lazy("inside"))) == "inside"
 
 
+def test_references_pickled_in_an_order_other_than_they_are_loaded(rt):
+    """`__reduce__` pickles some of its references itself, so those are noted first and loaded last."""
+    import pickle
+
+    first, second, third = (rt.put(name) for name in ("first", "second", "third"))
+
+    class Sealed:
+        def __init__(self, before, inside, after):
+            self.parts = before, inside, after
+
+        def __reduce__(self):
+            before, inside, after = self.parts
+            return unseal, (before, pickle.dumps(inside), after)
+
+    def unseal(before, inside, after):
+        return Sealed(before, pickle.loads(inside), after)
+
+    def read(sealed):
+        before, inside, after = sealed.parts
+        return rt.get([before, *inside, after])
+
+    stored = rt.put([third, Sealed(first, [second, third], third), first])
+    for _ in range(3):
+        head, sealed, tail = rt.get(stored)
+        assert read(sealed) == ["first", "second", "third", "third"]
+        assert rt.get([head, tail]) == ["third", "first"] and head is sealed.parts[2] and tail is sealed.parts[0]
+    assert rt.get(rt.remote(lambda value: read(value[1])).remote(stored)) == ["first", "second", "third", "third"]
+
+
 @pytest.mark.iosdk
 def test_a_view_outlives_the_session(api, start):
     start()

@@ -79,7 +79,7 @@ impl Run {
             }
             let replied = Instant::now();
             for (_, object) in &keys {
-                self.step(Input::Release { object: *object });
+                self.step(Input::release(*object));
             }
             spent[0] += submitted - begun;
             spent[1] += replied - submitted;

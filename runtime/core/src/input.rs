@@ -59,13 +59,13 @@ pub enum Input {
     },
     /// Stores a value. Answered by `Effect::Opened` with one handle held.
     Put(NewValue),
-    /// One more handle of this object in this process.
+    /// One more handle of each of these objects in this process.
     Retain {
-        object: Key,
+        objects: SmallVec<[Key; 2]>,
     },
-    /// One handle less.
+    /// One handle less of each.
     Release {
-        object: Key,
+        objects: SmallVec<[Key; 2]>,
     },
     /// A descriptor that reached this process outside any message of ours (a pickle a user carried here). The object is
     /// held as a borrower that registers itself. Answered by `Opened` with one handle held.
@@ -129,4 +129,14 @@ pub enum Input {
         task: Key,
         won: bool,
     },
+}
+
+impl Input {
+    pub fn retain(object: Key) -> Self {
+        Self::Retain { objects: SmallVec::from_slice(&[object]) }
+    }
+
+    pub fn release(object: Key) -> Self {
+        Self::Release { objects: SmallVec::from_slice(&[object]) }
+    }
 }

@@ -40,7 +40,7 @@ fn the_last_handle_anywhere_ends_the_actor_after_its_calls() {
     w.settle();
     let call = w.take(2).unwrap();
     let counting = call.contains[0];
-    w.step(2, Input::Retain { object: counting });
+    w.step(2, Input::retain(counting));
     w.step(2, Input::AdoptActor { actor: id, object: counting });
     let handle = w.at[2].actors.pop().unwrap();
     w.answer(2, &call);

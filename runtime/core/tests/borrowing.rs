@@ -14,7 +14,7 @@ fn lend(w: &mut World, object: Key) -> (Key, Key) {
     w.settle();
     let call = w.take(1).unwrap();
     let inner = call.contains[0];
-    w.step(1, Input::Retain { object: inner });
+    w.step(1, Input::retain(inner));
     w.answer(1, &call);
     w.settle();
     (inner, task)
@@ -56,7 +56,7 @@ fn a_reference_handed_on_registers_with_its_owner() {
     let call = w.take(2).unwrap();
     w.settle();
     let far = call.contains[0];
-    w.step(2, Input::Retain { object: far });
+    w.step(2, Input::retain(far));
     w.answer(2, &call);
     w.settle();
     w.release(1, onward);
@@ -101,7 +101,7 @@ fn references_inside_values_live_with_them() {
         let p = &mut w.at[0];
         iosdk_types::Machine::step(&mut p.owner, now, Input::Put(value(place, &[chain])), &mut effects);
         let Some(iosdk_runtime_core::Effect::Opened { object }) = effects.pop() else { panic!("no object") };
-        iosdk_types::Machine::step(&mut p.owner, now, Input::Release { object: chain }, &mut effects);
+        iosdk_types::Machine::step(&mut p.owner, now, Input::release(chain), &mut effects);
         assert_eq!(p.owner.live_objects(), outer + 1);
         chain = object;
     }
@@ -119,7 +119,7 @@ fn arena_arguments_are_lent_and_freed_at_their_holder() {
     w.settle();
     let call = w.take(1).unwrap();
     let kept = call.deps[0].object;
-    w.step(1, Input::Retain { object: kept });
+    w.step(1, Input::retain(kept));
     let answer = value(w.stored(1), &[]);
     w.finish(1, call.key, ReplyStatus::Ok, vec![answer]);
     w.settle();
@@ -198,7 +198,7 @@ fn a_dead_owners_object_that_is_known_twice_is_let_go_twice() {
     w.settle();
     let other = w.take(2).unwrap();
     let far = other.contains[0];
-    w.step(2, Input::Retain { object: far });
+    w.step(2, Input::retain(far));
     w.answer(2, &other);
     w.settle();
     w.kill(0);
@@ -233,7 +233,7 @@ fn a_lender_that_dies_before_its_receiver_registered_loses_nothing() {
     while w.deliver(1, 2) {}
     let call = w.take(2).unwrap();
     let far = call.contains[0];
-    w.step(2, Input::Retain { object: far });
+    w.step(2, Input::retain(far));
     w.kill(1);
     w.settle();
     assert!(w.is_ready(0, object), "the hold was lost in flight");
@@ -348,7 +348,7 @@ fn survives_being_handed_on(w: &mut World) -> bool {
     let onward = w.submit(1, &[], &[inner]);
     while w.deliver(1, 2) {}
     let call = w.take(2).unwrap();
-    w.step(2, Input::Retain { object: call.contains[0] });
+    w.step(2, Input::retain(call.contains[0]));
     w.answer(2, &call);
     while w.deliver(2, 1) {}
     w.release(1, onward);

@@ -231,7 +231,7 @@ impl Walk {
         if let Some(&kept) = call.contains.first()
             && call.kind == CallKind::Task
         {
-            self.w.step(at, Input::Retain { object: kept });
+            self.w.step(at, Input::retain(kept));
             self.held[at].push(kept);
         }
         let status = match (status, call.kind) {
@@ -262,7 +262,7 @@ impl Walk {
     fn open(&mut self, at: usize, object: usize) {
         let Some(object) = self.pick(at, object) else { return };
         for inner in self.w.at[at].owner.contains(object).to_vec() {
-            self.w.step(at, Input::Retain { object: inner });
+            self.w.step(at, Input::retain(inner));
             self.held[at].push(inner);
         }
     }

@@ -189,7 +189,7 @@ impl World {
         if !body.held.is_empty() {
             let pick = body.random.index(body.held.len());
             let held = body.held.swap_remove(pick);
-            self.step_owner(at, Input::Release { object: held.object });
+            self.step_owner(at, Input::release(held.object));
         }
         Turn::Again
     }
@@ -197,7 +197,7 @@ impl World {
     fn keep_twice(&mut self, at: Address, body: &mut Body) -> Turn {
         let pick = body.random.index(body.held.len());
         if let Some(held) = body.held.get(pick).copied() {
-            self.step_owner(at, Input::Retain { object: held.object });
+            self.step_owner(at, Input::retain(held.object));
             body.held.push(held);
         }
         Turn::Again
@@ -236,7 +236,7 @@ impl World {
                 self.submit(at, body, Submission { target, returns: 1, retries: 3, method: None, may_wait }, arguments);
             }
         }
-        self.step_owner(at, Input::Release { object: held.object });
+        self.step_owner(at, Input::release(held.object));
         Turn::Again
     }
 
@@ -290,7 +290,7 @@ impl World {
             }
             4..15 => {
                 body.actors.swap_remove(pick);
-                self.step_owner(at, Input::Release { object: actor.counting });
+                self.step_owner(at, Input::release(actor.counting));
             }
             _ => {
                 for _ in 0..1 + body.random.below(5) {

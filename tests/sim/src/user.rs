@@ -233,7 +233,7 @@ impl World {
         if let Some(process) = self.processes.get_mut(&at) {
             process.pin(offset);
         }
-        self.step_owner(at, Input::Retain { object });
+        self.step_owner(at, Input::retain(object));
         body.views.push((offset, object));
     }
 
@@ -250,12 +250,12 @@ impl World {
             let actor = actors.iter().find(|(_, counting)| *counting == index).map(|(actor, _)| *actor);
             if let Some(id) = actor {
                 let answers = self.step_owner(at, Input::AdoptActor { actor: id, object });
-                self.step_owner(at, Input::Retain { object });
+                self.step_owner(at, Input::retain(object));
                 if let Some(actor) = answers.actor {
                     body.actors.push(HeldActor { actor, id, counting: object });
                 }
             } else if body.random.chance(kept) {
-                self.step_owner(at, Input::Retain { object });
+                self.step_owner(at, Input::retain(object));
                 body.held.push(Held { object });
             }
         }
@@ -269,11 +269,11 @@ impl World {
                 return self.watch(at, body, last.object, false);
             }
             body.held.pop();
-            self.step_owner(at, Input::Release { object: last.object });
+            self.step_owner(at, Input::release(last.object));
             return Turn::Again;
         }
         if let Some(actor) = body.actors.pop() {
-            self.step_owner(at, Input::Release { object: actor.counting });
+            self.step_owner(at, Input::release(actor.counting));
             return Turn::Again;
         }
         Turn::Over
@@ -306,14 +306,14 @@ impl World {
             if let Some(process) = self.processes.get_mut(&at) {
                 process.unpin(offset);
             }
-            self.step_owner(at, Input::Release { object });
+            self.step_owner(at, Input::release(object));
         }
         let gone = std::mem::take(&mut body.held).into_iter().chain(std::mem::take(&mut body.given_away));
         for held in gone {
-            self.step_owner(at, Input::Release { object: held.object });
+            self.step_owner(at, Input::release(held.object));
         }
         for actor in std::mem::take(&mut body.actors) {
-            self.step_owner(at, Input::Release { object: actor.counting });
+            self.step_owner(at, Input::release(actor.counting));
         }
     }
 
@@ -328,7 +328,7 @@ impl World {
         for at in actors {
             let instance = self.processes.get_mut(&at).and_then(|process| process.instance.as_mut());
             for held in instance.map(|instance| std::mem::take(&mut instance.held)).unwrap_or_default() {
-                self.step_owner(at, Input::Release { object: held.object });
+                self.step_owner(at, Input::release(held.object));
             }
         }
     }
@@ -337,10 +337,10 @@ impl World {
     pub fn drop_instance(&mut self, at: Address) {
         let Some(instance) = self.processes.get_mut(&at).and_then(|process| process.instance.take()) else { return };
         for held in instance.held {
-            self.step_owner(at, Input::Release { object: held.object });
+            self.step_owner(at, Input::release(held.object));
         }
         for actor in instance.actors {
-            self.step_owner(at, Input::Release { object: actor.counting });
+            self.step_owner(at, Input::release(actor.counting));
         }
     }
 

@@ -100,7 +100,7 @@ impl World {
     }
 
     pub fn release(&mut self, process: usize, object: Key) {
-        self.step(process, Input::Release { object });
+        self.step(process, Input::release(object));
     }
 
     pub fn release_all(&mut self, process: usize, objects: &[Key]) {
