@@ -1,6 +1,8 @@
 """What a job used, as the head tells it: no less than it surely held, no more than there was, and never forgotten."""
 
 import json
+import os
+import signal
 import sys
 import time
 
@@ -119,3 +121,41 @@ def test_an_interactive_driver_has_a_line_of_its_own(head):
         return [int(row["cpu_amount_ns"]) for row in rows if row["submission_id"].startswith("driver:")]
 
     eventually(lambda: sum(drivers()) >= 200_000_000 * PARTS, 30, "its account")
+
+
+def test_a_killed_node_loses_the_last_second_at_most(tmp_path):
+    script = """
+import iosdk, time
+iosdk.init(log_to_driver=False)
+
+@iosdk.remote
+class Holder:
+    def since(self):
+        return time.monotonic_ns()
+
+holder = Holder.options(num_cpus=2).remote()
+print(iosdk.get(holder.since.remote()), flush=True)
+time.sleep(100)
+"""
+    head = Head(str(tmp_path))
+    began = time.monotonic_ns()
+    try:
+        driver = head.driver(script)
+        since = int(driver.stdout.readline())
+
+        def told():
+            rows = json.loads(head.cli("usage", "--json").stdout)
+            return sum(int(row["cpu_amount_ns"]) for row in rows) // (2 * PARTS)
+
+        eventually(lambda: told() >= 2_000_000_000, 30, "two seconds of the actor")
+        asked = time.monotonic_ns()
+        before = told()
+        assert asked - since - before <= 5 * 1_000_000_000  # five times what is promised
+        os.kill(head.pid(), signal.SIGKILL)
+        eventually(lambda: head.cli("status", code=None).returncode == 3, 20, "the end of the head")
+        driver.kill()
+        driver.communicate(timeout=60)
+        head.start()
+        assert before <= told() <= time.monotonic_ns() - began
+    finally:
+        head.stop()

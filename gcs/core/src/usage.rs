@@ -119,7 +119,7 @@ impl Booked {
                 let most = amount_of(stream.capacity.get(name)).saturating_mul(seen);
                 if *held > most {
                     return Err(format!(
-                        "node {node} (incarnation {epoch}) gave {held} of {name} in {seen} ns; it has {} at a time, {most} in all",
+                        "USE-1: node {node} (incarnation {epoch}) gave {held} of {name} in {seen} ns; it has {} at a time, {most} in all",
                         stream.capacity.get(name)
                     ));
                 }

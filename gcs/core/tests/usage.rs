@@ -182,7 +182,7 @@ fn a_node_that_gave_more_than_it_has_is_noticed() {
     assert_eq!(books.gcs.check(), Ok(()), "both at once, all the time");
     books.says(1, vec![line(3, 3, 200, false)]);
     let broken = books.gcs.check().unwrap_err();
-    assert!(broken.starts_with("node 0 (incarnation 1) gave 3000000 of CPU in 100 ns"), "{broken}");
+    assert!(broken.starts_with("USE-1: node 0 (incarnation 1) gave 3000000 of CPU in 100 ns"), "{broken}");
 }
 
 proptest! {
