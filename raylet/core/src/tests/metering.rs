@@ -173,11 +173,11 @@ fn actors_of_owners_elsewhere_are_charged_to_their_job() {
     let mut world = metered(2.0);
     let driver = driver_of_job(&mut world, Some(4));
     world.creates(driver, 1, cpus(0.0), cpus(0.0));
-    let specs = world.to_gcs.iter().filter_map(|message| match message {
+    let mut specs = world.to_gcs.iter().filter_map(|message| match message {
         RayletToGcs::CreateActor { spec } => Some(spec.clone()),
         _ => None,
     });
-    let mut spec = specs.last().unwrap();
+    let mut spec = specs.next_back().unwrap();
     assert_eq!(spec.submission, Some(4));
     let mut elsewhere = metered(2.0);
     // Workers of that job are there.
