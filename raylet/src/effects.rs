@@ -63,6 +63,10 @@ impl<G: GcsLink> Node<G> {
                 self.watch_pins(offset, bytes);
                 Ok(())
             }
+            Effect::MeasureCpu { processes } => {
+                self.measure_cpu(&processes);
+                Ok(())
+            }
             Effect::ShutDown => {
                 self.end(Ending::Told);
                 Ok(())

@@ -5,6 +5,7 @@ mod children;
 mod closing;
 mod config;
 mod connection;
+mod cpu;
 mod deaths;
 mod driver_log;
 mod effects;

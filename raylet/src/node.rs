@@ -129,6 +129,7 @@ impl<G: GcsLink> Node<G> {
             workers_ahead: 1,
             infeasible_waits: config.infeasible_waits,
             ends_with_driver: matches!(role, Role::Private(_)),
+            meters: matches!(role, Role::Standing(_)),
             ..iosdk_raylet_core::Config::new(0, epoch, random_node_id()?)
         });
         let poll = Poll::new()?;
@@ -205,6 +206,10 @@ impl<G: GcsLink> Node<G> {
     }
 
     fn until_next(&self) -> Option<u64> {
+        if !self.inputs.is_empty() {
+            // Brought about by the effects of a tick.
+            return Some(0);
+        }
         let timer = self.timers.first().map(|(at, _)| *at);
         let next = timer.into_iter().chain(self.machine.deadline()).min()?;
         Some((next - clock()).0)

@@ -109,6 +109,7 @@ impl Process {
         let spec = ActorSpec {
             actor: id,
             owner: self.session().address,
+            submission: None,
             class_name: actor.class_name,
             placement: actor.placement,
             held: actor.held,

@@ -92,7 +92,8 @@ impl Cluster {
 
     fn creates(&mut self, owner: Address, number: u8, cpu: i64) -> Vec<GcsToRaylet> {
         let (placement, held) = (cpus(cpu), ResourceSet::new());
-        let spec = ActorSpec { actor: actor(number), owner, class_name: "A".to_owned(), placement, held };
+        let spec =
+            ActorSpec { actor: actor(number), owner, submission: None, class_name: "A".to_owned(), placement, held };
         self.says(owner.node, RayletToGcs::CreateActor { spec })
     }
 

@@ -55,7 +55,8 @@ struct Stream {
     first_ns: u64,
     last_ns: u64,
     held: Map<String, u128>,
-    /// What is booked of each object that may still say more.
+    /// What is booked of each object that may still say more. Of a submitted job's entrypoint, the next incarnation may: the
+    /// processor time of its whole life, whoever told it before.
     open: Map<UsageObject, Sum>,
     /// The most this incarnation had; empty when it never joined.
     capacity: ResourceSet,
@@ -81,11 +82,11 @@ impl Booked {
         records: &[UsageRecord],
         user_of: impl Fn(u64) -> Option<&'a str>,
     ) {
-        let stream = self.streams.entry((node, epoch)).or_default();
         for record in records {
-            if record.seq <= stream.seq {
+            if record.seq <= self.seq(node, epoch) {
                 continue;
             }
+            let told = self.entrypoint_used(record.object);
             let (work, user) = match record.submission {
                 Some(number) => (Work::Submission(number), user_of(number)),
                 None => (Work::Driver(record.job), Some("")),
@@ -95,7 +96,18 @@ impl Booked {
             let before = || self.accounts.keys().find(booked).map(|account| account.user.clone());
             let user = user.map(str::to_owned).or_else(before).unwrap_or_default();
             let account = Account { tenant: record.tenant.clone(), user, work };
-            stream.take(record, self.accounts.entry(account).or_default());
+            let stream = self.streams.entry((node, epoch)).or_default();
+            stream.take(record, told, self.accounts.entry(account).or_default());
+        }
+    }
+
+    fn entrypoint_used(&self, object: UsageObject) -> u128 {
+        match object {
+            UsageObject::Job(_) => {
+                let told = self.streams.values().filter_map(|stream| stream.open.get(&object));
+                told.map(|sum| sum.used_cpu_ns).max().unwrap_or(0)
+            }
+            UsageObject::Lease(_) | UsageObject::Actor(_) => 0,
         }
     }
 
@@ -107,7 +119,7 @@ impl Booked {
                 let most = amount_of(stream.capacity.get(name)).saturating_mul(seen);
                 if *held > most {
                     return Err(format!(
-                        "node {node} (incarnation {epoch}) gave {held} of {name} in {seen} ns; it has {} at a time, {most} in all",
+                        "USE-1: node {node} (incarnation {epoch}) gave {held} of {name} in {seen} ns; it has {} at a time, {most} in all",
                         stream.capacity.get(name)
                     ));
                 }
@@ -122,7 +134,8 @@ fn amount_of(amount: Amount) -> u128 {
 }
 
 impl Stream {
-    fn take(&mut self, record: &UsageRecord, sum: &mut Sum) {
+    /// `told`: processor time of it that is booked, in whatever stream.
+    fn take(&mut self, record: &UsageRecord, told: u128, sum: &mut Sum) {
         self.first_ns = if self.seq == 0 { record.start_ns } else { self.first_ns.min(record.start_ns) };
         self.last_ns = self.last_ns.max(record.end_ns);
         self.seq = record.seq;
@@ -136,10 +149,13 @@ impl Stream {
             add(&mut self.held, name, more);
             add(&mut sum.held, name, more);
         }
-        let more = u128::from(record.used_cpu_ns).saturating_sub(booked.used_cpu_ns);
-        booked.used_cpu_ns += more;
-        sum.used_cpu_ns += more;
-        if record.open {
+        let known = booked.used_cpu_ns.max(told);
+        booked.used_cpu_ns = known.max(u128::from(record.used_cpu_ns));
+        sum.used_cpu_ns += booked.used_cpu_ns - known;
+        if !record.open {
+            booked.held.clear();
+        }
+        if record.open || matches!(record.object, UsageObject::Job(_)) {
             self.open.insert(record.object, booked);
         }
     }

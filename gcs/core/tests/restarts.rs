@@ -78,7 +78,7 @@ impl Head {
 fn actor() -> ActorSpec {
     let (placement, held) = (ResourceSet::new().with("CPU", Amount::ONE), ResourceSet::new());
     let actor = ActorId::derive([7; 12], JobId::from_index(1));
-    ActorSpec { actor, owner: OWNER, class_name: "A".to_owned(), placement, held }
+    ActorSpec { actor, owner: OWNER, submission: None, class_name: "A".to_owned(), placement, held }
 }
 
 fn lives() -> RayletToGcs {

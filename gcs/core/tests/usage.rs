@@ -123,6 +123,24 @@ fn incarnations_have_accounts_of_their_own() {
 }
 
 #[test]
+fn the_processor_time_of_an_entrypoint_is_booked_once_whoever_saw_its_end() {
+    let mut books = Books::of(4);
+    let of_entrypoint = |seq, until, open| UsageRecord {
+        object: UsageObject::Job(1),
+        submission: Some(1),
+        used_cpu_ns: 70,
+        ..line(seq, 0, until, open)
+    };
+    books.says(1, vec![of_entrypoint(1, 200, false)]);
+    books.joins(2, 4);
+    books.says(2, vec![UsageRecord { start_ns: 200, ..of_entrypoint(1, 250, false) }]);
+    let lines = books.lines(None);
+    assert_eq!((lines[0].sum.held["CPU"], lines[0].sum.used_cpu_ns), (150 * 10_000, 70));
+    books.restarts();
+    assert_eq!(books.lines(None), lines);
+}
+
+#[test]
 fn who_submitted_the_job_pays_and_tenants_are_apart() {
     let mut books = Books::of(4);
     let new = NewJob { submission_id: Some("a".to_owned()), user: "ann".to_owned(), ..NewJob::default() };
@@ -164,7 +182,7 @@ fn a_node_that_gave_more_than_it_has_is_noticed() {
     assert_eq!(books.gcs.check(), Ok(()), "both at once, all the time");
     books.says(1, vec![line(3, 3, 200, false)]);
     let broken = books.gcs.check().unwrap_err();
-    assert!(broken.starts_with("node 0 (incarnation 1) gave 3000000 of CPU in 100 ns"), "{broken}");
+    assert!(broken.starts_with("USE-1: node 0 (incarnation 1) gave 3000000 of CPU in 100 ns"), "{broken}");
 }
 
 proptest! {

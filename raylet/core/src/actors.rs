@@ -62,6 +62,10 @@ impl Actors {
         }
     }
 
+    pub(crate) fn class_of(&self, actor: ActorId) -> String {
+        self.known.get(&actor).map(|entry| entry.spec.class_name.clone()).unwrap_or_default()
+    }
+
     fn cause_of(&self, actor: ActorId) -> Option<ActorDeath> {
         self.ended.get(&actor).map(|ended| ended.cause.clone())
     }
@@ -119,7 +123,7 @@ impl Actors {
 }
 
 impl Raylet {
-    pub(crate) fn create_actor(&mut self, from: u32, spec: ActorSpec, out: &mut Vec<Effect>) {
+    pub(crate) fn create_actor(&mut self, from: u32, mut spec: ActorSpec, out: &mut Vec<Effect>) {
         if spec.owner != self.address(from) {
             return;
         }
@@ -128,6 +132,7 @@ impl Raylet {
             let message = RayletToProcess::ActorDead { actor: spec.actor, cause: ActorDeath::Infeasible { why } };
             return self.say(from, message, out);
         }
+        spec.submission = self.job_of(from).and_then(|job| self.meter.submission_of(job));
         self.actors.creating.insert(spec.actor, spec.clone());
         self.tell_gcs(RayletToGcs::CreateActor { spec }, out);
     }
@@ -179,6 +184,7 @@ impl Raylet {
             };
             entry.process = Some(worker);
             self.actors.queue.remove(at);
+            self.meter.submitted(actor.job(), entry.spec.submission);
             self.capacity.take(worker, &entry.spec.held, true);
             if let Some(process) = self.processes.live.get_mut(&worker) {
                 process.phase = Phase::Actor(actor);

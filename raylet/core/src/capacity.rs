@@ -1,6 +1,6 @@
 //! What the node has, who holds how much of it, and whose CPU is lent out while it is blocked.
 
-use iosdk_types::{Map, ResourceSet};
+use iosdk_types::{Amount, Map, ResourceSet, Set};
 
 pub(crate) const CPU: &str = "CPU";
 
@@ -8,12 +8,22 @@ pub(crate) const CPU: &str = "CPU";
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     pub(crate) resources: ResourceSet,
+    /// Tells this hold from an earlier one of the same process.
+    grant: u64,
     /// Blocked: its CPU is somebody else's for now.
     pub(crate) lent: bool,
-    /// It took its CPU back once, perhaps before the borrower was done.
-    pub(crate) resumed: bool,
+    /// How often it took its CPU back, perhaps before the borrower was done.
+    took_back: u32,
     /// True for actors: they hold until they die, nobody can ask them to give back.
     pub(crate) for_life: bool,
+}
+
+/// Who holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Holder {
+    Process(u32),
+    /// The entrypoint of a submitted job.
+    Job(u64),
 }
 
 #[derive(Clone, Debug)]
@@ -26,17 +36,63 @@ pub(crate) struct Capacity {
     jobs: Map<u64, ResourceSet>,
     /// Grows with each change, so that nobody compares sets to notice one.
     pub(crate) changes: u64,
+    /// Whose hold has changed since the meter looked; `None` where nobody meters.
+    journal: Option<Journal>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Journal {
+    pub(crate) touched: Set<Holder>,
+    /// Among those: who took back what was lent.
+    pub(crate) took_back: Set<Holder>,
 }
 
 impl Capacity {
-    pub(crate) fn new(total: ResourceSet) -> Self {
-        Self { available: total.clone(), total, holds: Map::new(), jobs: Map::new(), changes: 0 }
+    pub(crate) fn new(total: ResourceSet, metered: bool) -> Self {
+        let journal = metered.then(Journal::default);
+        Self { available: total.clone(), total, holds: Map::new(), jobs: Map::new(), changes: 0, journal }
+    }
+
+    fn changed(&mut self, holder: Holder) {
+        self.changes += 1;
+        if let Some(journal) = &mut self.journal {
+            journal.touched.insert(holder);
+            // Of a hold that is over.
+            journal.took_back.remove(&holder);
+        }
+    }
+
+    pub(crate) fn take_journal(&mut self) -> Journal {
+        self.journal.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What the holder has for itself now, without what it lends; `None` when it holds nothing (any more).
+    /// `lent_too` is for tests that break the machine on purpose.
+    pub(crate) fn charged(&self, holder: Holder, lent_too: bool) -> Option<ResourceSet> {
+        match holder {
+            Holder::Process(number) => self.holds.get(&number).map(|hold| {
+                let mut charged = hold.resources.clone();
+                if hold.lent && !lent_too {
+                    charged.set(CPU, Amount(0));
+                }
+                charged
+            }),
+            Holder::Job(number) => self.jobs.get(&number).cloned(),
+        }
+    }
+
+    /// Everything that is held: which grant or submitted job, what it has for itself, and how often it took back what it lent.
+    pub(crate) fn granted(&self) -> impl Iterator<Item = (Result<u64, u64>, ResourceSet, u32)> {
+        let processes =
+            self.holds.iter().map(|(number, hold)| (Holder::Process(*number), Ok(hold.grant), hold.took_back));
+        let jobs = self.jobs.keys().map(|number| (Holder::Job(*number), Err(*number), 0));
+        processes.chain(jobs).filter_map(|(holder, name, backs)| Some((name, self.charged(holder, false)?, backs)))
     }
 
     pub(crate) fn take(&mut self, process: u32, resources: &ResourceSet, for_life: bool) {
         self.available.subtract(resources);
-        self.changes += 1;
-        let hold = Hold { resources: resources.clone(), lent: false, resumed: false, for_life };
+        self.changed(Holder::Process(process));
+        let hold = Hold { resources: resources.clone(), grant: self.changes, lent: false, took_back: 0, for_life };
         let before = self.holds.insert(process, hold);
         debug_assert!(before.is_none(), "process {process} holds twice");
     }
@@ -44,7 +100,7 @@ impl Capacity {
     pub(crate) fn release(&mut self, process: u32) {
         if let Some(hold) = self.holds.remove(&process) {
             self.available.add(&hold.resources);
-            self.changes += 1;
+            self.changed(Holder::Process(process));
             if hold.lent {
                 self.available.subtract(&hold.resources.only(CPU));
             }
@@ -53,7 +109,7 @@ impl Capacity {
 
     pub(crate) fn take_for_job(&mut self, number: u64, resources: &ResourceSet) {
         self.available.subtract(resources);
-        self.changes += 1;
+        self.changed(Holder::Job(number));
         let before = self.jobs.insert(number, resources.clone());
         debug_assert!(before.is_none(), "job {number} holds twice");
     }
@@ -61,7 +117,7 @@ impl Capacity {
     pub(crate) fn release_job(&mut self, number: u64) {
         if let Some(resources) = self.jobs.remove(&number) {
             self.available.add(&resources);
-            self.changes += 1;
+            self.changed(Holder::Job(number));
         }
     }
 
@@ -70,7 +126,7 @@ impl Capacity {
         if let Some(hold) = self.holds.get_mut(&process).filter(|hold| !hold.lent) {
             hold.lent = true;
             self.available.add(&hold.resources.only(CPU));
-            self.changes += 1;
+            self.changed(Holder::Process(process));
         }
     }
 
@@ -79,11 +135,14 @@ impl Capacity {
     pub(crate) fn take_back(&mut self, process: u32, forget: bool) {
         if let Some(hold) = self.holds.get_mut(&process).filter(|hold| hold.lent) {
             hold.lent = false;
-            hold.resumed = true;
+            hold.took_back += 1;
             if !forget {
                 self.available.subtract(&hold.resources.only(CPU));
             }
-            self.changes += 1;
+            self.changed(Holder::Process(process));
+            if let Some(journal) = &mut self.journal {
+                journal.took_back.insert(Holder::Process(process));
+            }
         }
     }
 
@@ -117,7 +176,7 @@ impl Capacity {
             if hold.lent {
                 expected.add(&hold.resources.only(CPU));
             }
-            if hold.resumed {
+            if hold.took_back > 0 {
                 resumed += hold.resources.get(CPU).0;
             }
         }

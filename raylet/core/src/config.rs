@@ -24,6 +24,8 @@ pub struct Config {
     pub extent_wait: Span,
     /// Failed starts of workers in a row before those who wait are told.
     pub fork_tries: u32,
+    /// Keeps an account of what is held, for the GCS to book. Heads do; a private cluster pays nothing for it.
+    pub meters: bool,
 }
 
 impl Config {
@@ -44,6 +46,7 @@ impl Config {
             ends_with_driver: true,
             extent_wait: Span::from_secs(10),
             fork_tries: 8,
+            meters: false,
         }
     }
 }

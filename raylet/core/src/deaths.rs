@@ -113,6 +113,7 @@ impl Raylet {
         }
         self.capacity.release(number);
         let actor = self.actor_process_died(number, &death);
+        self.meter.process_died(number, &death, actor.as_ref().map(|(_, cause)| cause));
         self.drop_owner(now, number, out);
         self.arena.holder_died(number);
         self.gcs.forget_watcher(address);
@@ -134,6 +135,9 @@ impl Raylet {
         }
         if let Some(job) = process.job {
             self.close_if_empty(job, out);
+            if !self.processes.live.values().any(|other| other.job == Some(job)) {
+                self.meter.job_closed(job);
+            }
         }
     }
 

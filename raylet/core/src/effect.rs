@@ -74,6 +74,10 @@ pub enum Effect {
     ForgetJob {
         number: u64,
     },
+    /// Read how much processor time each of these has used; say `Input::CpuUsed`, also when some or all of them are gone.
+    MeasureCpu {
+        processes: Vec<Address>,
+    },
     /// A driver left or asked for it: end every process, flush logs, end the daemon.
     ShutDown,
 }

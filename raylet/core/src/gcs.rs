@@ -104,6 +104,7 @@ impl Raylet {
         }
         out.extend(self.gcs.waiting.drain(..).map(Effect::ToGcs));
         self.tell_jobs(out);
+        self.meter.link_up();
         self.report(out);
     }
 
@@ -195,8 +196,11 @@ impl Raylet {
             GcsToRaylet::StartJob { number, held, spec } => self.start_job(number, held, spec, out),
             GcsToRaylet::StopJob { number, force } => self.stop_job(number, force, out),
             GcsToRaylet::JobNoted { number } => self.job_noted(number, out),
-            // No account is kept here yet: there is nothing to forget.
-            GcsToRaylet::UsageNoted { .. } => {}
+            GcsToRaylet::UsageNoted { epoch, seq } => {
+                if epoch == self.config.epoch {
+                    self.meter.noted(seq);
+                }
+            }
             GcsToRaylet::Answer { request, asker, answer } => {
                 if let Some(number) = self.live(asker) {
                     self.say(number, RayletToProcess::Answer { request, answer }, out);

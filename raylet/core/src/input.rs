@@ -49,6 +49,10 @@ pub enum Input {
         number: u64,
         report: JobReport,
     },
+    /// Answer to `Effect::MeasureCpu`: nanoseconds since each one's birth. Those that are gone are left out.
+    CpuUsed {
+        used: Vec<(Address, u64)>,
+    },
     /// Read from the processes' status words, asked for by `Effect::WatchStatus`: who is blocked now, and since when (ns).
     Status {
         blocked: Vec<Address>,

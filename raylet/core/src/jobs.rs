@@ -18,6 +18,8 @@ enum Stage {
 
 #[derive(Clone, Debug)]
 struct Job {
+    /// As people know it; empty when an earlier incarnation of this daemon started it.
+    name: String,
     held: ResourceSet,
     stage: Stage,
 }
@@ -32,6 +34,10 @@ impl Jobs {
     /// What the job that has waited longest needs free.
     pub(crate) fn first_need(&self) -> Option<ResourceSet> {
         self.here.get(self.queue.front()?).map(|job| job.held.clone())
+    }
+
+    pub(crate) fn name(&self, number: u64) -> &str {
+        self.here.get(&number).map_or("", |job| &job.name)
     }
 
     pub(crate) fn wait(&self) -> bool {
@@ -59,18 +65,23 @@ impl Raylet {
         if !self.capacity.total.covers(&held) {
             let why = format!("it needs {held}; the node has {}", self.capacity.total);
             let report = JobReport::unseen(JobCause::CannotStart(why), 0, 0);
-            self.jobs.here.insert(number, Job { held, stage: Stage::Over(report) });
+            self.jobs.here.insert(number, Job { name: spec.submission_id, held, stage: Stage::Over(report) });
             return self.tell_job(number, out);
         }
-        self.jobs.here.insert(number, Job { held, stage: Stage::Waits(Box::new(spec)) });
+        let name = spec.submission_id.clone();
+        self.jobs.here.insert(number, Job { name, held, stage: Stage::Waits(Box::new(spec)) });
         self.jobs.queue.push_back(number);
     }
 
     /// A job that an earlier incarnation of this daemon started: its supervisor outlived it. Its room is taken whatever else
     /// was granted; this is said before anything else is.
     pub(crate) fn job_found(&mut self, number: u64, held: ResourceSet, started_ms: Option<u64>) {
+        if self.overlooks_found_jobs() {
+            return;
+        }
         self.capacity.take_for_job(number, &held);
-        self.jobs.here.insert(number, Job { held, stage: Stage::Runs { started_ms } });
+        self.meter.job_found(number);
+        self.jobs.here.insert(number, Job { name: String::new(), held, stage: Stage::Runs { started_ms } });
     }
 
     /// Starts those there is room for, in order: the first that lacks room is waited for.
@@ -100,9 +111,13 @@ impl Raylet {
         let Some(job) = self.jobs.here.get_mut(&number).filter(|job| matches!(job.stage, Stage::Runs { .. })) else {
             return;
         };
+        self.meter.job_over(number, &report);
         job.stage = Stage::Over(report);
         self.capacity.release_job(number);
         self.tell_job(number, out);
+        if self.forgets_job_ends() {
+            self.jobs.here.remove(&number);
+        }
     }
 
     pub(crate) fn stop_job(&mut self, number: u64, force: bool, out: &mut Vec<Effect>) {

@@ -1,18 +1,21 @@
 //! PURE. The raylet machine: what one node knows and decides about its resources, leases, workers, lanes, actors and arena.
-//! Invariants: SCHED-1, SCHED-2, STORE-1, ACT-2 (`iosdk_types::invariant`).
+//! Invariants: SCHED-1, SCHED-2, STORE-1, ACT-2, JOB-1, USE-1 (`iosdk_types::invariant`).
 
+mod account;
 mod actors;
 mod arena;
 mod capacity;
 pub mod config;
 mod deaths;
 pub mod effect;
+mod endings;
 mod gcs;
 mod grant;
 pub mod input;
 mod jobs;
 mod lanes;
 mod leases;
+mod metering;
 mod planted;
 mod pool;
 mod processes;
@@ -30,7 +33,7 @@ pub use lanes::LANES_MAX;
 pub use planted::Bug;
 
 use iosdk_types::message::ProcessToRaylet;
-use iosdk_types::{Address, Machine, Time};
+use iosdk_types::{Address, Machine, ResourceSet, Time};
 use processes::Phase;
 
 pub struct Raylet {
@@ -45,6 +48,7 @@ pub struct Raylet {
     jobs: jobs::Jobs,
     arena: arena::Arena,
     gcs: gcs::Link,
+    meter: metering::Meter,
     /// The shell reads status words for us.
     watching: bool,
     shutting_down: bool,
@@ -57,7 +61,7 @@ impl Raylet {
         Self {
             processes: processes::Processes::default(),
             pool: pool::Pool::default(),
-            capacity: capacity::Capacity::new(config.resources.clone()),
+            capacity: capacity::Capacity::new(config.resources.clone(), config.meters),
             leases: leases::Leases::default(),
             lanes: lanes::Lanes::default(),
             deaths: deaths::Deaths::default(),
@@ -65,6 +69,7 @@ impl Raylet {
             jobs: jobs::Jobs::default(),
             arena: arena::Arena::new(config.arena_limit),
             gcs: gcs::Link::default(),
+            meter: metering::Meter::default(),
             watching: false,
             shutting_down: false,
             #[cfg(feature = "planted")]
@@ -107,6 +112,12 @@ impl Raylet {
             return Err("an extent's holder is both alive and dead".to_owned());
         }
         Ok(())
+    }
+
+    /// What is granted now: which grant (numbers are never used twice) or submitted job, what it has for itself, and how
+    /// often it took back what it lent. Costs time in proportion to it: for tests and simulations.
+    pub fn granted(&self) -> Vec<(Result<u64, u64>, ResourceSet, u32)> {
+        self.capacity.granted().collect()
     }
 
     fn shut_down(&mut self, out: &mut Vec<Effect>) {
@@ -185,16 +196,21 @@ impl Machine for Raylet {
             Input::JobFound { number, held, started_ms } => self.job_found(number, held, started_ms),
             Input::JobStarted { number, started_ms } => self.job_started(number, started_ms, out),
             Input::JobEnded { number, report } => self.job_over(number, report, out),
+            Input::CpuUsed { used } => self.cpu_used(now, &used, out),
             Input::Status { blocked } => self.status(&blocked),
             Input::Unpinned { offset } => self.unpinned(now, offset, out),
         }
         self.schedule(now, out);
         self.note_changes(now);
+        self.meter(now, out);
     }
 
     fn deadline(&self) -> Option<Time> {
         let mut earliest =
             [self.deaths.deadline(), self.arena.deadline(), self.gcs.deadline()].into_iter().flatten().min();
+        if self.gcs.is_up() {
+            earliest = earliest.into_iter().chain(self.meter.deadline()).min();
+        }
         if !self.shutting_down {
             let scheduling = self.grant_deadline().into_iter().chain(self.pool_deadline());
             earliest = earliest.into_iter().chain(scheduling).min();
@@ -210,6 +226,7 @@ impl Machine for Raylet {
         }
         self.schedule(now, out);
         self.note_changes(now);
+        self.meter(now, out);
         self.report_if_due(now, out);
     }
 }

@@ -16,6 +16,14 @@ pub enum Bug {
     OverlapExtents,
     /// A process is declared dead before its peers have drained.
     SkipDeadAck,
+    /// Who lends its CPU pays for it as well.
+    ChargeLenders,
+    /// Lines of the account that may have been lost are sent as new ones.
+    RenumberUsage,
+    /// A daemon that was restarted does not see the submitted jobs that live on.
+    OverlookFoundJobs,
+    /// The end of a submitted job is said once.
+    ForgetJobEnd,
 }
 
 #[cfg(feature = "planted")]
@@ -48,6 +56,18 @@ impl Raylet {
     }
     pub(crate) fn leaks_leases(&self) -> bool {
         self.has(Bug::LeakLeaseOfDeadOwner)
+    }
+    pub(crate) fn charges_lenders(&self) -> bool {
+        self.has(Bug::ChargeLenders)
+    }
+    pub(crate) fn renumbers_usage(&self) -> bool {
+        self.has(Bug::RenumberUsage)
+    }
+    pub(crate) fn overlooks_found_jobs(&self) -> bool {
+        self.has(Bug::OverlookFoundJobs)
+    }
+    pub(crate) fn forgets_job_ends(&self) -> bool {
+        self.has(Bug::ForgetJobEnd)
     }
     pub(crate) fn skips_dead_acks(&self) -> bool {
         self.has(Bug::SkipDeadAck)

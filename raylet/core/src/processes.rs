@@ -121,6 +121,7 @@ impl Raylet {
         }
         driver.job = Some(job);
         let attach = driver.driver.as_ref().and_then(|driver| driver.attach.clone());
+        self.meter.submitted(job, attach.as_ref().and_then(|attach| attach.submission));
         out.push(Effect::OpenJob { job, driver: process, attach });
         self.pool.open(job);
         self.welcome(now, number, out);

@@ -32,6 +32,7 @@ fn to_raylet() -> Vec<ProcessToRaylet> {
     let spec = ActorSpec {
         actor: ACTOR,
         owner: PEER,
+        submission: None,
         class_name: "Counter".into(),
         placement: cpus(1),
         held: ResourceSet::new(),

@@ -12,4 +12,6 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("ACT-2", "an actor has at most one live process"),
     ("STORE-1", "extents handed out never overlap and never exceed the capacity"),
     ("GCS-1", "versions of the cluster view never go back"),
+    ("JOB-1", "an accepted submitted job ends exactly once, and is never lost over a restart of the GCS"),
+    ("USE-1", "what is booked for a node never exceeds its capacity times the time, and is what was granted"),
 ];

@@ -19,6 +19,9 @@ pub struct ActorSpec {
     pub actor: ActorId,
     /// Who created it and owns it: the actor dies with its owner.
     pub owner: Address,
+    /// The submitted job that it belongs to, for the account of the node it lives on. Said by the owner's raylet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submission: Option<u64>,
     /// `Class`, for titles, prefixes and errors.
     pub class_name: String,
     /// What a node needs free to start it (1 CPU unless told otherwise).

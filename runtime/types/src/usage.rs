@@ -23,8 +23,8 @@ impl UsageObject {
     }
 }
 
-/// One line of a node's account. What it says about its object is cumulative: a later line of the same object replaces the
-/// earlier ones, so that a repeated one is harmless.
+/// One line of a node's account. What it says about its object is cumulative while it is open: a later line of the same object
+/// replaces the earlier ones, so that a repeated one is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageRecord {
     /// 1, 2, 3 ... within one incarnation of one node: a missing line shows.
@@ -37,7 +37,8 @@ pub struct UsageRecord {
     pub tenant: String,
     /// Function, class or submission id, for people.
     pub name: String,
-    /// Held all the time from `start_ns` to `end_ns`. What holds another amount later is another object.
+    /// Held all the time from `start_ns` to `end_ns`. When the amount changes the line is closed, and the next one of the same
+    /// object begins anew.
     pub resources: ResourceSet,
     pub start_ns: u64,
     pub end_ns: u64,

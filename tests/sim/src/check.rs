@@ -11,6 +11,7 @@ pub mod sched_2;
 pub mod sched_3;
 pub mod store_1;
 pub mod task_1;
+pub mod use_1;
 
 use std::fmt;
 
@@ -44,4 +45,5 @@ pub struct Checks {
     pub store_1: store_1::Store1,
     pub gcs_1: gcs_1::Gcs1,
     pub job_1: job_1::Job1,
+    pub use_1: use_1::Use1,
 }

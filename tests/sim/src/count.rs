@@ -130,6 +130,7 @@ kinds!(
         JobFound,
         JobStarted,
         JobEnded,
+        CpuUsed,
         Status,
         Unpinned,
     ]
@@ -152,6 +153,7 @@ kinds!(
         StartJob,
         StopJob,
         ForgetJob,
+        MeasureCpu,
         ShutDown,
     ]
 );
@@ -214,10 +216,12 @@ pub const FAULTS: &[&str] = &[
     "fault::gcs restarted",
     "fault::daemon killed",
     "fault::supervisor killed",
+    // No trouble, but as necessary: runs whose account is held against what was granted.
+    "usage::exact",
 ];
 
 /// Made by the shells of the product and not by any machine of the world, so no seed can produce them here.
-const NEVER_HERE: &[&str] = &["to_process::Log", "to_gcs::Usage", "from_gcs::UsageNoted"];
+const NEVER_HERE: &[&str] = &["to_process::Log"];
 
 #[derive(Clone, Default)]
 pub struct Counts(Map<&'static str, u64>);

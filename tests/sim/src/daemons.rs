@@ -13,6 +13,7 @@ impl World {
         let resources =
             ResourceSet::new().with("CPU", Amount::units(i64::from(self.settings.cpus))).with("slot", Amount::units(2));
         self.checks.sched_1.node(number, resources.clone());
+        self.checks.use_1.born(number, epoch, self.now, resources.clone());
         let mut id = [0; 28];
         id[0] = number as u8 + 1;
         let config = Config {
@@ -21,6 +22,7 @@ impl World {
             workers_ahead: self.settings.workers_ahead,
             infeasible_waits: self.settings.infeasible_waits,
             ends_with_driver: !self.settings.standing,
+            meters: self.settings.meters,
             session: "simulated".to_owned(),
             extent_wait: Span::from_secs(1),
             ..Config::new(number, epoch, NodeId(id))
@@ -78,6 +80,8 @@ impl World {
         node.down = true;
         node.link_is_up = false;
         node.link += 1;
+        let epoch = node.epoch;
+        self.checks.use_1.ended(number, epoch, self.now);
         let here: Vec<(Address, i32)> = self
             .processes
             .values()
@@ -118,6 +122,30 @@ impl World {
                 self.kill(driver, How::Leaves);
             } else if self.processes.contains_key(&driver) {
                 self.tell_raylet(driver, iosdk_types::message::ProcessToRaylet::Shutdown);
+            }
+        }
+    }
+
+    /// The shell reads what the processes have used: here, a part of the time.
+    pub(crate) fn measure_cpu(&mut self, number: u32, processes: &[Address]) {
+        let alive = processes.iter().filter(|process| self.processes.contains_key(process));
+        let used: Vec<(Address, u64)> =
+            alive.map(|process| (*process, self.now.0 / (2 + u64::from(process.process) % 7))).collect();
+        for (process, used_ns) in &used {
+            self.checks.use_1.measured(*process, *used_ns);
+        }
+        let span = self.delay(Span::from_micros(20));
+        self.after_at(span, number, Input::CpuUsed { used });
+    }
+
+    pub(crate) fn check_usage(&mut self) {
+        let metered = self.settings.meters;
+        let up = self.nodes.iter().filter(|(_, node)| metered && node.link_is_up && !node.lost && !node.shut_down);
+        let nodes: Vec<(u32, u32)> = up.map(|(number, node)| (*number, node.epoch)).collect();
+        for (number, epoch) in nodes {
+            match self.checks.use_1.is_exact(number, epoch, self.now) {
+                Ok(exact) => self.counts.add(if exact { "usage::exact" } else { "usage::not over" }),
+                Err(violation) => self.hold(Err(violation)),
             }
         }
     }

@@ -75,11 +75,7 @@ impl World {
             Fault::LanePoisoned => self.poison_lane(),
             Fault::LateView => self.repeat_view(),
             Fault::GcsRestarted => self.restart_gcs(),
-            Fault::DaemonKilled => {
-                if let Some(number) = self.some_node() {
-                    self.kill_daemon(number);
-                }
-            }
+            Fault::DaemonKilled => self.kill_some_daemon(),
             Fault::SupervisorKilled => self.kill_some_supervisor(),
         }
     }
@@ -102,6 +98,21 @@ impl World {
         fit.get(pick).copied()
     }
 
+    /// While a submitted job runs there, if one does in the time of trouble: few moments are like that.
+    fn kill_some_daemon(&mut self) {
+        let is_up = |node: &u32| self.nodes.get(node).is_some_and(|node| !node.shut_down && !node.lost);
+        let busy: Vec<u32> = self.nodes_with_jobs().filter(is_up).collect();
+        let may_come = self.settings.jobs > 0 && self.now.0 < self.settings.faults.until.0;
+        if busy.is_empty() && may_come {
+            return self.after(Span::from_millis(5), Event::Fault(Fault::DaemonKilled));
+        }
+        let pick = self.random.index(busy.len());
+        let chosen = busy.get(pick).copied().or_else(|| self.some_node());
+        if let Some(number) = chosen {
+            self.kill_daemon(number);
+        }
+    }
+
     /// Power fails: its processes, its arena and its raylet are gone at once. The GCS notices later.
     fn lose_node(&mut self) {
         let alive = self.nodes.values().filter(|node| !node.shut_down && !node.lost).count();
@@ -112,6 +123,7 @@ impl World {
         self.supervisors.retain(|(node, _), _| *node != number);
         self.checks.job_1.node_lost(number);
         if let Some(node) = self.nodes.get_mut(&number) {
+            self.checks.use_1.ended(number, node.epoch, self.now);
             node.lost = true;
             node.shut_down = true;
             node.link_is_up = false;

@@ -69,6 +69,8 @@ impl World {
             self.log.safe += 1;
             let verdict = self.checks.job_1.written(&record);
             self.hold(verdict);
+            let verdict = self.checks.use_1.written(self.now, &record);
+            self.hold(verdict);
             self.log.durable.push(record);
         }
         while let Some((_, effect)) = self.log.held.pop_front_if(|(position, _)| *position <= upto) {

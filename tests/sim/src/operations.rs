@@ -329,7 +329,8 @@ impl World {
         let seed = body.random.draw();
         let Some(process) = self.processes.get_mut(&at) else { return Turn::Over };
         let id = process.owner.next_actor_id();
-        let spec = ActorSpec { actor: id, owner: at, class_name: "Counter".to_owned(), placement, held };
+        let spec =
+            ActorSpec { actor: id, owner: at, submission: None, class_name: "Counter".to_owned(), placement, held };
         let args = process.payloads.insert(Content::Args { seed, actors });
         let target = Target::Method { actor: Key::NIL };
         let draft = Draft { target, function: process.function, args, deps, contains, returns: 1, retries: 0 };

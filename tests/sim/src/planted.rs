@@ -36,6 +36,10 @@ mod kinds {
         RayletBug::LeakLeaseOfDeadOwner,
         RayletBug::OverlapExtents,
         RayletBug::SkipDeadAck,
+        RayletBug::ChargeLenders,
+        RayletBug::RenumberUsage,
+        RayletBug::OverlookFoundJobs,
+        RayletBug::ForgetJobEnd,
     ];
     const GCS: &[GcsBug] = &[GcsBug::TwoNodesOneActor, GcsBug::ViewGoesBack];
 

@@ -59,6 +59,9 @@ impl World {
 
     fn settle_raylet(&mut self, number: u32) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
+        if self.settings.meters && !node.lost {
+            self.checks.use_1.granted(number, node.epoch, self.now, node.raylet.granted());
+        }
         let sane = if self.trace.events % 512 < 8 { node.raylet.check() } else { Ok(()) };
         let deadline = node.raylet.deadline().filter(|deadline| node.tick_at.is_none_or(|at| *deadline < at));
         if let Some(deadline) = deadline {
@@ -83,6 +86,7 @@ impl World {
                 Effect::OpenJob { .. } | Effect::CloseJob { .. } => {}
                 Effect::StartJob { number: job, held, spec: _ } => self.start_job(number, job, held),
                 Effect::StopJob { number: job, force } => self.stop_job(number, job, force),
+                Effect::MeasureCpu { processes } => self.measure_cpu(number, &processes),
                 Effect::ForgetJob { number: job } => self.forget_job(number, job),
                 Effect::AdmitDriver { process } => self.admit(process),
                 Effect::Kill { process, graceful } => {

@@ -22,6 +22,8 @@ pub struct Settings {
     pub faults: Faults,
     /// Nodes that stay when drivers leave; drivers attach to them, and jobs are submitted.
     pub standing: bool,
+    /// What is held is accounted.
+    pub meters: bool,
     /// Of each node from the start.
     pub drivers: u32,
     /// Submitted in a run.
@@ -95,6 +97,7 @@ impl Settings {
             },
             faults: Faults::swarm(&mut random),
             standing: false,
+            meters: false,
             drivers: 1,
             jobs: 0,
         };
@@ -116,12 +119,13 @@ impl Settings {
         let mut random = Random::new(self.seed ^ 0x005e_77ed);
         self.faults.gcs_restarted = if random.chance(350) { 1 + random.below(3) } else { 0 };
         self.standing = may && random.chance(450);
+        self.meters = self.standing || random.chance(300);
         if self.standing {
             self.drivers = 1 + random.below(3) as u32;
             // A lane that is always slower than a turn lasts (20 ms) starves an owner with two classes and one worker.
             self.slow_lanes.1 = self.slow_lanes.1.min(15_000_000 / self.lane.0.max(1)).max(1);
             self.jobs = if random.chance(700) { 1 + random.below(8) } else { 0 };
-            self.faults.daemon_killed = if random.chance(250) { 1 + random.below(2) } else { 0 };
+            self.faults.daemon_killed = if random.chance(600) { 1 + random.below(2) } else { 0 };
             self.faults.supervisor_killed = if random.chance(400) { 1 + random.below(2) } else { 0 };
         }
     }

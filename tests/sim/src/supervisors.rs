@@ -69,6 +69,13 @@ impl World {
         if let Some(driver) = supervisor.driver.take() {
             self.kill(driver, How::Leaves);
         }
+        self.job_is_over(node, number, report);
+    }
+
+    fn job_is_over(&mut self, node: u32, number: u64, report: JobReport) {
+        if let Some(known) = self.nodes.get(&node) {
+            self.checks.use_1.job_used(node, known.epoch, report.cpu_ns);
+        }
         self.step_raylet(node, Input::JobEnded { number, report });
     }
 
@@ -98,9 +105,14 @@ impl World {
             self.checks.sched_1.job_found(node, number, &held);
             self.step_raylet(node, Input::JobFound { number, held, started_ms });
             if let Some(report) = over {
-                self.step_raylet(node, Input::JobEnded { number, report });
+                self.job_is_over(node, number, report);
             }
         }
+    }
+
+    /// As often as jobs run there.
+    pub(crate) fn nodes_with_jobs(&self) -> impl Iterator<Item = u32> {
+        self.supervisors.iter().filter(|(_, known)| known.over.is_none()).map(|((node, _), _)| *node)
     }
 
     pub(crate) fn kill_some_supervisor(&mut self) {

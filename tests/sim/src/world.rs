@@ -156,6 +156,7 @@ impl World {
         }
         if self.is_sound() && self.trace.events < steps {
             self.check_quiet();
+            self.check_usage();
             self.check_jobs_have_ended();
         }
         if self.is_sound() && self.trace.events < steps {

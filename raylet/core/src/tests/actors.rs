@@ -56,7 +56,14 @@ fn starting_and_stopping_may_be_repeated() {
     let mut world = World::new(1.0);
     let driver = world.driver();
     let actor = world.creates(driver, 1, cpus(1.0), ResourceSet::new());
-    let spec = ActorSpec { actor, owner: driver, class_name: "A".to_owned(), placement: cpus(1.0), held: cpus(0.0) };
+    let spec = ActorSpec {
+        actor,
+        owner: driver,
+        submission: None,
+        class_name: "A".to_owned(),
+        placement: cpus(1.0),
+        held: cpus(0.0),
+    };
     world.step(Input::FromGcs(GcsToRaylet::StartActor { spec: spec.clone() }));
     assert_eq!(world.alive.len(), 2, "the driver and one actor");
     for _ in 0..2 {

@@ -3,6 +3,7 @@
 mod actors;
 mod deaths;
 mod leases;
+mod metering;
 mod store;
 mod walk;
 mod world;

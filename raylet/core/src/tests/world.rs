@@ -44,6 +44,8 @@ pub(super) struct World {
     pub(super) jobs_stopped: Vec<(u64, bool)>,
     pub(super) jobs_forgotten: Vec<u64>,
     pub(super) alive: Set<Address>,
+    /// Processor time of each process so far, in nanoseconds.
+    pub(super) cpu: Map<Address, u64>,
     pub(super) drivers: Vec<Address>,
     pub(super) leases: Map<u64, LeaseBook>,
     leases_ever: Set<u64>,
@@ -84,6 +86,7 @@ impl World {
             jobs_stopped: Vec::new(),
             jobs_forgotten: Vec::new(),
             alive: Set::new(),
+            cpu: Map::new(),
             drivers: Vec::new(),
             leases: Map::new(),
             leases_ever: Set::new(),
@@ -257,6 +260,11 @@ impl World {
             Effect::OpenJob { .. } | Effect::CloseJob { .. } => {}
             Effect::StartJob { number, .. } => self.jobs_started.push(number),
             Effect::StopJob { number, force } => self.jobs_stopped.push((number, force)),
+            Effect::MeasureCpu { processes } => {
+                let used = processes.into_iter().filter(|process| self.alive.contains(process));
+                let used = used.map(|process| (process, self.cpu.get(&process).copied().unwrap_or(0))).collect();
+                after.push(Input::CpuUsed { used });
+            }
             Effect::ForgetJob { number } => self.jobs_forgotten.push(number),
             Effect::ShutDown => self.shut_down = true,
         }
@@ -356,7 +364,7 @@ impl World {
 
     pub(super) fn creates(&mut self, owner: Address, number: u8, placement: ResourceSet, held: ResourceSet) -> ActorId {
         let actor = ActorId::derive([number; 12], JobId::from_index(1));
-        let spec = ActorSpec { actor, owner, class_name: "A".to_owned(), placement, held };
+        let spec = ActorSpec { actor, owner, submission: None, class_name: "A".to_owned(), placement, held };
         self.says(owner, ProcessToRaylet::CreateActor { spec });
         actor
     }

@@ -186,6 +186,7 @@ impl World {
         let spec = ActorSpec {
             actor: id,
             owner: address(owner),
+            submission: None,
             class_name: "A".to_owned(),
             placement: ResourceSet::new(),
             held: ResourceSet::new(),
