@@ -47,6 +47,7 @@ struct HeadGiven {
     program: Vec<String>,
     port: Option<u16>,
     slots: Option<usize>,
+    jobs_kept: Option<usize>,
     #[serde(default)]
     one_process: bool,
     labels: Option<BTreeMap<String, String>>,
@@ -72,6 +73,7 @@ pub(crate) struct HeadConfig {
     pub(crate) program: Vec<OsString>,
     pub(crate) port: u16,
     pub(crate) slots: usize,
+    pub(crate) jobs_kept: usize,
     pub(crate) one_process: bool,
 }
 
@@ -81,6 +83,8 @@ const NAMED: [&str; 4] = ["CPU", "GPU", "memory", "object_store_memory"];
 const NODE_IP: &str = "127.0.0.1";
 /// Of the HTTP API: where Ray's dashboard is.
 pub(crate) const PORT: u16 = 8265;
+/// Jobs that are over and remembered.
+pub(crate) const JOBS_KEPT: usize = 10_000;
 
 fn given<T: DeserializeOwned>(json: &str) -> Result<T, String> {
     serde_json::from_str(json).map_err(|error| error.to_string())
@@ -118,6 +122,7 @@ pub(crate) fn head(json: &str) -> Result<HeadConfig, String> {
         program: given.program.into_iter().map(OsString::from).collect(),
         port: given.port.unwrap_or(PORT),
         slots: given.slots.unwrap_or(0),
+        jobs_kept: given.jobs_kept.unwrap_or(JOBS_KEPT),
         one_process: given.one_process,
     })
 }

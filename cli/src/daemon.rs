@@ -41,7 +41,7 @@ fn serve(control_fd: i32, config: PrivateConfig) -> io::Result<()> {
     let PrivateConfig { node, environment, namespace, log_to_driver } = config;
     let session = Session::create(&node.tmpdir)?;
     redirect(&session.logs().join("daemon.log"))?;
-    let gcs = Gcs::new(iosdk_gcs::Config { infeasible_waits: node.infeasible_waits, slots: 0 });
+    let gcs = Gcs::new(iosdk_gcs::Config { infeasible_waits: node.infeasible_waits, ..Default::default() });
     let gcs = Link(iosdk_gcs::start_local(gcs)?);
     let role = Role::Private(Private { control, environment, namespace, log_to_driver });
     iosdk_raylet::run(signals, Start { config: node, session, role, epoch: 1, gcs, ready: Box::new(|| Ok(())) })

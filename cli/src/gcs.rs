@@ -1,7 +1,7 @@
 //! `iosdk gcs`: a head's GCS as a process of its own. `iosdk head` runs it; it owns the event log and the HTTP API, no workers.
 
 use clap::Args;
-use iosdk_gcs::HeadConfig;
+use iosdk_gcs::{Config, HeadConfig};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use std::fs::OpenOptions;
 use std::io;
@@ -19,6 +19,9 @@ pub(crate) struct GcsArgs {
     /// Submitted jobs that may be at nodes at a time; 0: as many as fit.
     #[arg(long, default_value_t = 0)]
     slots: usize,
+    /// Jobs that are over and remembered; 0: all of them.
+    #[arg(long, default_value_t = 0)]
+    jobs_kept: usize,
     /// What no node can hold waits instead of being refused.
     #[arg(long)]
     infeasible_waits: bool,
@@ -40,7 +43,7 @@ pub(crate) fn run(args: GcsArgs) -> i32 {
 
 fn serve(args: GcsArgs) -> io::Result<()> {
     iosdk_raylet::unblock_signals()?;
-    let GcsArgs { data_dir, port, slots, infeasible_waits, parent } = args;
+    let GcsArgs { data_dir, port, slots, jobs_kept, infeasible_waits, parent } = args;
     if let Some(parent) = parent {
         set_parent_process_death_signal(Some(Signal::TERM))?;
         if getppid().map(Pid::as_raw_pid) != Some(parent) {
@@ -51,5 +54,6 @@ fn serve(args: GcsArgs) -> io::Result<()> {
     let ready = io::stdout().as_fd().try_clone_to_owned()?;
     // Whoever waits for the line sees the end of the pipe as soon as it is said.
     rustix::stdio::dup2_stdout(OpenOptions::new().write(true).open("/dev/null")?)?;
-    iosdk_gcs::run_head(HeadConfig { data: data_dir, port, slots, infeasible_waits, ready })
+    let machine = Config { infeasible_waits, slots, jobs_kept };
+    iosdk_gcs::run_head(HeadConfig { data: data_dir, port, machine, ready })
 }

@@ -3,6 +3,7 @@
 use crate::config::{self, HeadConfig};
 use crate::daemon::{Link, redirect};
 use crate::data_dir::private;
+use iosdk_gcs::Config;
 use iosdk_raylet::{GcsProcess, Role, Session, SignalsTaken, Standing, Start};
 use iosdk_supervisor::Nursery;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -61,7 +62,7 @@ fn claim(fd: i32) -> io::Result<OwnedFd> {
 }
 
 fn serve(config: HeadConfig, mut ready: File) -> io::Result<()> {
-    let HeadConfig { node, data, program, port, slots, one_process } = config;
+    let HeadConfig { node, data, program, port, slots, jobs_kept, one_process } = config;
     // Before there is any thread, and before orphans become this process's children.
     let nursery = Nursery::start()?;
     let _already_leader = rustix::process::setsid();
@@ -73,15 +74,15 @@ fn serve(config: HeadConfig, mut ready: File) -> io::Result<()> {
     let _held_while_it_lives = lock(&data)?;
     redirect(&logs.join("node.log"))?;
     let epoch = next_epoch(&data)?;
-    let waits = node.infeasible_waits;
+    let machine = Config { infeasible_waits: node.infeasible_waits, slots, jobs_kept };
     let session = Session::create(&node.tmpdir)?;
     let (link, url, gcs) = if one_process {
         let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
-        let config = iosdk_gcs::HeadConfig { data: data.clone(), port, slots, infeasible_waits: waits, ready: theirs };
+        let config = iosdk_gcs::HeadConfig { data: data.clone(), port, machine, ready: theirs };
         let link = iosdk_gcs::start_head(config)?;
         (link, first_line(ours)?, None)
     } else {
-        let (gcs, url) = start_gcs(&data, program, (port, slots, waits), logs.join("gcs.log"))?;
+        let (gcs, url) = start_gcs(&data, program, (port, machine), logs.join("gcs.log"))?;
         (iosdk_gcs::connect(data.join("gcs.sock"))?, url, Some(gcs))
     };
     let note = Note { data: data.clone(), url: url.clone() };
@@ -106,7 +107,7 @@ fn serve(config: HeadConfig, mut ready: File) -> io::Result<()> {
 fn start_gcs(
     data: &Path,
     program: Vec<OsString>,
-    (port, slots, waits): (u16, usize, bool),
+    (port, machine): (u16, Config),
     log: PathBuf,
 ) -> io::Result<(GcsProcess, String)> {
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -116,8 +117,11 @@ fn start_gcs(
             .map(OsString::from),
     );
     words.push(data.as_os_str().to_owned());
-    words.extend(["--port".to_owned(), port.to_string(), "--slots".to_owned(), slots.to_string()].map(OsString::from));
-    if waits {
+    let numbers = [("--port", port.into()), ("--slots", machine.slots), ("--jobs-kept", machine.jobs_kept)];
+    for (name, number) in numbers {
+        words.extend([name.into(), number.to_string().into()]);
+    }
+    if machine.infeasible_waits {
         words.push("--infeasible-waits".into());
     }
     let errors = fs::OpenOptions::new().append(true).create(true).open(&log)?;

@@ -62,6 +62,9 @@ pub(crate) struct Start {
     /// More jobs than so many wait in a queue
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_running_jobs: Option<u32>,
+    /// Jobs that are over and remembered with their output; older ones are forgotten [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_jobs: Option<u32>,
     /// What no node can ever run: an error at once, or waiting for a node that can
     #[arg(long, value_enum, default_value = "raise")]
     infeasible: Infeasible,
@@ -116,6 +119,7 @@ impl Start {
         put("data_dir", Some(data_dir.into()));
         put("port", Some(port.into()));
         put("slots", self.max_running_jobs.map(Value::from));
+        put("jobs_kept", self.keep_jobs.map(Value::from));
         put("num_cpus", self.num_cpus.map(Value::from));
         put("num_gpus", self.num_gpus.map(Value::from));
         put("resources", Some(resources.into()));
@@ -234,13 +238,15 @@ mod tests {
             "zone=a,disk=",
             "--max-running-jobs",
             "7",
+            "--keep-jobs",
+            "8",
             "--infeasible",
             "wait",
             "--disable-usage-stats",
             "--min-worker-port=1",
         ];
         let expected = json!({
-            "data_dir": "/d", "port": 9, "slots": 7, "num_cpus": 2.5, "memory": 1 << 30, "resources": {"tpu": 1},
+            "data_dir": "/d", "port": 9, "slots": 7, "jobs_kept": 8, "num_cpus": 2.5, "memory": 1 << 30, "resources": {"tpu": 1},
             "labels": {"zone": "a", "disk": ""}, "infeasible_waits": true, "one_process": false,
             "program": ["python", "-c", "x"],
         });

@@ -34,10 +34,7 @@ pub struct HeadConfig {
     pub data: PathBuf,
     /// Of 127.0.0.1; 0 chooses one.
     pub port: u16,
-    /// Submitted jobs that may be at nodes at a time; 0: as many as fit.
-    pub slots: usize,
-    /// What no node can hold waits (a node may join) instead of being refused.
-    pub infeasible_waits: bool,
+    pub machine: Config,
     /// Gets one line, `ready URL` or `error WHY`, and is closed.
     pub ready: OwnedFd,
 }
@@ -76,9 +73,8 @@ pub fn start_head(config: HeadConfig) -> io::Result<LocalLink> {
 }
 
 fn begin(runtime: &Runtime, config: HeadConfig) -> io::Result<Head> {
-    let HeadConfig { data, port, slots, infeasible_waits, ready } = config;
+    let HeadConfig { data, port, machine, ready } = config;
     let mut ready = File::from(ready);
-    let machine = Config { infeasible_waits, slots };
     let begun = runtime.block_on(async { DataDir::open(&data).and_then(|data| Head::begin(data, port, machine)) });
     let line = match &begun {
         Ok(head) => format!("ready {}\n", head.url),

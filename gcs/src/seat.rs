@@ -204,6 +204,8 @@ impl<M: Machine<Input = Input, Effect = Effect>> Seat<M> {
             }
             // Without a log nothing is written down, and nobody submits jobs.
             Effect::Append(_) | Effect::StartJob { .. } => {}
+            // The thread that wrote it down has seen to it.
+            Effect::Forgotten { .. } => {}
         }
     }
 }

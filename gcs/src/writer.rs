@@ -160,6 +160,9 @@ impl Writer {
     }
 
     fn release(&self, effect: Effect) -> Released {
+        if let Effect::Forgotten { number } = effect {
+            self.remove_files(number);
+        }
         let Effect::StartJob { node, number, held } = effect else { return Released::Effect(Box::new(effect)) };
         match self.stored(number) {
             Ok(Some(stored)) => {
@@ -171,6 +174,25 @@ impl Writer {
                 Released::CannotStart { node, number, why: "the event log does not have what to run".to_owned() }
             }
             Err(why) => Released::CannotStart { node, number, why },
+        }
+    }
+
+    /// On a thread of its own: the next group does not wait for a large directory.
+    fn remove_files(&self, number: u64) {
+        let directory = self.data.job(number);
+        let removing = std::thread::Builder::new().name("iosdk-remove".to_owned()).spawn(move || {
+            match std::fs::remove_dir_all(&directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    complain!(
+                        "gcs: the files of job {number}, which is forgotten, stay: {}: {error}",
+                        directory.display()
+                    );
+                }
+                _ => {}
+            }
+        });
+        if let Err(error) = removing {
+            complain!("gcs: the files of job {number}, which is forgotten, stay until the next start: {error}");
         }
     }
 

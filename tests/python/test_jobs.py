@@ -131,3 +131,20 @@ def test_a_job_outlives_the_whole_head(tmp_path):
         assert head.cli("job", "logs", "survivor").stdout == "begun\ndone\n"
     finally:
         head.stop()
+
+
+def test_only_so_many_jobs_that_are_over_are_remembered(tmp_path):
+    head = Head(str(tmp_path), "--keep-jobs", "2")
+    try:
+        for name in ("first", "second", "third"):
+            head.submit("--submission-id", name, "--", f"echo {name}")
+        assert [head.cli("job", "status", name, code=None).returncode for name in ("first", "second", "third")] == [
+            1,
+            0,
+            0,
+        ]
+        jobs = os.path.join(head.data, "jobs")
+        eventually(lambda: sorted(os.listdir(jobs)) == ["2", "3"], 20, "the removal of the first one's files")
+        assert head.cli("job", "logs", "second").stdout == "second\n"
+    finally:
+        head.stop()

@@ -57,6 +57,17 @@ impl Gcs {
         self.start_queued(out);
     }
 
+    /// The history of a head that runs for years stays bounded.
+    pub(crate) fn forget_the_oldest(&mut self, out: &mut Vec<Effect>) {
+        while self.config.jobs_kept != 0
+            && self.kept.over.len() > self.config.jobs_kept
+            && let Some(&number) = self.kept.over.first()
+        {
+            self.write(Record::JobDeleted { number }, out);
+            out.push(Effect::Forgotten { number });
+        }
+    }
+
     pub(crate) fn stop_at(node: u32, number: u64, force: bool, out: &mut Vec<Effect>) {
         out.push(Effect::ToRaylet { node, message: GcsToRaylet::StopJob { number, force } });
     }

@@ -11,6 +11,8 @@ pub(crate) struct Kept {
     pub(crate) ids: Map<String, u64>,
     pub(crate) queue: Queue,
     pub(crate) hosts: Map<u32, Host>,
+    /// Jobs that have ended.
+    pub(crate) over: Set<u64>,
     /// Jobs that are sent or run.
     pub(crate) placed: usize,
 }
@@ -127,6 +129,9 @@ impl Kept {
         if job.state == State::Queued {
             self.queue.add(number, &job.resources);
         }
+        if matches!(job.state, State::Ended { .. }) {
+            self.over.insert(number);
+        }
         if let Some(node) = job.state.host() {
             let host = self.hosts.entry(node).or_default();
             host.jobs.insert(number);
@@ -137,6 +142,7 @@ impl Kept {
 
     fn unlist(&mut self, number: u64, job: &Job) {
         self.queue.remove(number, &job.resources);
+        self.over.remove(&number);
         let Some(node) = job.state.host() else { return };
         let Some(host) = self.hosts.get_mut(&node) else { return };
         if host.jobs.remove(&number) {
@@ -153,7 +159,7 @@ impl Kept {
         self.queue.check()?;
         self.lasting.usage.check()?;
         let again = Self::recover(self.lasting.clone(), &[]);
-        if again.ids != self.ids || again.queue != self.queue || again.placed != self.placed {
+        if (&again.ids, &again.queue, &again.over, again.placed) != (&self.ids, &self.queue, &self.over, self.placed) {
             return Err("the lists of jobs are not those of the jobs".to_owned());
         }
         if again.hosts != self.hosts {

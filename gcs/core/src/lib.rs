@@ -76,6 +76,10 @@ pub enum Effect {
         number: u64,
         held: ResourceSet,
     },
+    /// The job was forgotten since too many others ended after it: its files go too.
+    Forgotten {
+        number: u64,
+    },
 }
 
 /// Whether it tells the outside what must not be forgotten after: it is held until every record before it is durable. Effects
@@ -83,7 +87,7 @@ pub enum Effect {
 pub fn waits_for_log(effect: &Effect) -> bool {
     match effect {
         Effect::Append(_) => false,
-        Effect::Reply { .. } | Effect::StartJob { .. } => true,
+        Effect::Reply { .. } | Effect::StartJob { .. } | Effect::Forgotten { .. } => true,
         Effect::ToRaylet { message, .. } => match message {
             GcsToRaylet::DriverAccepted { .. }
             | GcsToRaylet::StartJob { .. }
@@ -101,12 +105,14 @@ pub fn waits_for_log(effect: &Effect) -> bool {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Config {
     /// What no node can hold waits (a node may join) instead of failing.
     pub infeasible_waits: bool,
     /// Submitted jobs that may be at nodes at a time; 0: as many as fit.
     pub slots: usize,
+    /// Jobs that are over and remembered; 0: all of them. The ones submitted first go first.
+    pub jobs_kept: usize,
 }
 
 pub struct Gcs {
@@ -160,7 +166,11 @@ impl Gcs {
     /// The only way that anything lasting changes.
     fn write(&mut self, record: Record, out: &mut Vec<Effect>) {
         self.kept.apply(&record);
+        let ended = matches!(record, Record::JobEnded { .. });
         out.push(Effect::Append(record));
+        if ended {
+            self.forget_the_oldest(out);
+        }
     }
 
     fn raylet_says(&mut self, now: Time, node: u32, message: RayletToGcs, out: &mut Vec<Effect>) {

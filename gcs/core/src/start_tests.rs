@@ -95,7 +95,7 @@ fn ten_thousand_jobs_that_all_ask_for_something_else_cost_no_more() {
 
 #[test]
 fn ten_thousand_jobs_that_no_node_can_hold_are_looked_at_once() {
-    let mut gcs = cluster(Config { infeasible_waits: true, slots: 0 }, 4);
+    let mut gcs = cluster(Config { infeasible_waits: true, ..Config::default() }, 4);
     for number in 1..=JOBS {
         let resources = ResourceSet::new().with("GPU", Amount(number as i64));
         let call = ApiCall::Submit(NewJob { resources, ..NewJob::default() });

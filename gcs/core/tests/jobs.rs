@@ -131,7 +131,7 @@ fn what_makes_no_sense_is_refused_with_advice() {
 
 #[test]
 fn what_fits_nowhere_may_wait_and_holds_nobody_up() {
-    let mut world = with(Config { infeasible_waits: true, slots: 0 }, &[2]);
+    let mut world = with(Config { infeasible_waits: true, ..Config::default() }, &[2]);
     world.submits(Some("huge"), cpus(9));
     for number in 0..2 * PASSES_MAX {
         world.submits(Some(&format!("small-{number}")), ResourceSet::new());
@@ -172,7 +172,7 @@ fn later_jobs_that_fit_pass_but_not_for_ever() {
 
 #[test]
 fn no_more_run_than_there_are_slots() {
-    let mut world = with(Config { infeasible_waits: false, slots: 2 }, &[8]);
+    let mut world = with(Config { slots: 2, ..Config::default() }, &[8]);
     for id in ["a", "b", "c", "d"] {
         world.submits(Some(id), ResourceSet::new());
     }
@@ -182,6 +182,26 @@ fn no_more_run_than_there_are_slots() {
     stop(&mut world, "a", true, "");
     world.settles();
     assert_eq!(world.machines[&0].jobs.keys().copied().collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn the_oldest_of_too_many_that_are_over_are_forgotten() {
+    let mut world = with(Config { jobs_kept: 2, ..Config::default() }, &[8]);
+    for id in ["a", "b", "c", "d"] {
+        world.submits(Some(id), cpus(1));
+    }
+    world.settles();
+    for _ in 0..4 {
+        world.begins(0, 0);
+        world.ends(0, 0, 0);
+        world.settles();
+    }
+    assert_eq!(["c", "d"].map(|id| world.job(id).status), [JobStatus::Succeeded; 2], "what was submitted last stays");
+    for id in ["a", "b"] {
+        let gone = error(world.calls(ApiCall::Job { id: id.to_owned() }));
+        assert_eq!(gone, ApiError::NoSuchJob { id: id.to_owned() });
+    }
+    world.recovered_is_live();
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn walk(slots: usize, ops: &[Op]) {
-    let mut world = World::new(Config { infeasible_waits: true, slots }, &[2, 4, 4]);
+    let mut world = World::new(Config { infeasible_waits: true, slots, ..Config::default() }, &[2, 4, 4]);
     for op in ops {
         let id = |name: u8| format!("job-{name}");
         match *op {

@@ -1,7 +1,7 @@
 //! A head as a process of its own, with a data directory that ends with the test.
 
 use crate::client::Client;
-use iosdk_gcs::HeadConfig;
+use iosdk_gcs::{Config, HeadConfig};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
@@ -21,7 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn be_a_head(arguments: &[String]) -> i32 {
     let ready = std::io::stdout().as_fd().try_clone_to_owned().unwrap();
     let (data, slots) = (PathBuf::from(&arguments[0]), arguments[1].parse().unwrap());
-    let config = HeadConfig { data, port: 0, slots, infeasible_waits: false, ready };
+    let config = HeadConfig { data, port: 0, machine: Config { slots, ..Config::default() }, ready };
     match iosdk_gcs::run_head(config) {
         Ok(()) => 0,
         Err(error) => {

@@ -3,7 +3,7 @@
 use crate::client::{ask_tcp, plain};
 use crate::process::{PATIENCE, Scratch, await_readable};
 use crate::raylet::Raylet;
-use iosdk_gcs::HeadConfig;
+use iosdk_gcs::{Config, HeadConfig};
 use std::fs::{DirBuilder, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -61,7 +61,7 @@ pub(crate) fn one_process_for_both() {
     let scratch = Scratch::new("both");
     let start = || {
         let (ready, told) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-        let config = HeadConfig { data: scratch.data(), port: 0, slots: 0, infeasible_waits: false, ready: told };
+        let config = HeadConfig { data: scratch.data(), port: 0, machine: Config::default(), ready: told };
         let link = iosdk_gcs::start_head(config);
         let mut line = String::new();
         std::fs::File::from(ready).read_to_string(&mut line).unwrap();

@@ -199,7 +199,7 @@ kinds!(
     ]
 );
 kinds!(gcs_input, iosdk_gcs_core::Input as Kind, [FromRaylet, NodeLost, Api, Clock]);
-kinds!(gcs_effect, iosdk_gcs_core::Effect as Kind, [ToRaylet, Append, Reply, StartJob]);
+kinds!(gcs_effect, iosdk_gcs_core::Effect as Kind, [ToRaylet, Append, Reply, StartJob, Forgotten]);
 
 /// Kinds of trouble the world makes, beside its delays.
 pub const FAULTS: &[&str] = &[

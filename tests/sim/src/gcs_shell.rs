@@ -85,7 +85,7 @@ impl World {
                 self.gcs_says(node, GcsToRaylet::StartJob { number, held, spec });
             }
             // Written down by the log before anything is performed.
-            Effect::Append(_) => {}
+            Effect::Append(_) | Effect::Forgotten { .. } => {}
         }
     }
 

@@ -131,7 +131,8 @@ impl Settings {
     }
 
     pub fn gcs_config(&self) -> iosdk_gcs_core::Config {
-        iosdk_gcs_core::Config { infeasible_waits: self.infeasible_waits, slots: 0 }
+        let jobs_kept = if self.seed.is_multiple_of(4) { 2 } else { 0 };
+        iosdk_gcs_core::Config { infeasible_waits: self.infeasible_waits, jobs_kept, ..Default::default() }
     }
 }
 

@@ -113,7 +113,7 @@ impl World {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Append(_) => {}
+            Effect::Append(_) | Effect::Forgotten { .. } => {}
             Effect::Reply { reply: ApiReply::Accepted { number, .. }, .. } => {
                 self.accepted.insert(number);
             }

@@ -73,7 +73,14 @@ impl Job1 {
 
     /// A record is durable.
     pub fn written(&mut self, record: &Record) -> Verdict {
-        let Record::JobEnded { number, report } = record else { return Ok(()) };
+        let (number, report) = match record {
+            Record::JobEnded { number, report } => (number, report),
+            Record::JobDeleted { number } => {
+                self.jobs.entry(*number).or_default().may_be_deleted = true;
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         let note = self.jobs.entry(*number).or_default();
         if let Some(before) = &note.written {
             return broken(NAME, format!("job {number} ends as {report:?} and has ended as {before:?}"));
