@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("iosdk-store", &["iosdk-types"]),
     ("iosdk-runtime", &["iosdk-types", "iosdk-runtime-core", "iosdk-net", "iosdk-store"]),
     ("iosdk-supervisor", &["iosdk-types"]),
+    ("iosdk-history", &["iosdk-types"]),
     ("iosdk-gcs-log", &[]),
     ("iosdk-http", &["iosdk-types"]),
     ("iosdk-raylet", &["iosdk-types", "iosdk-raylet-core", "iosdk-net", "iosdk-store", "iosdk-supervisor"]),
