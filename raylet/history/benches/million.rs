@@ -13,12 +13,12 @@ const NAMES: u32 = 100;
 
 fn record(number: u64) -> TaskRecord {
     let job = JobId::from_index(number as u32 % 8);
-    let actor = (number % 4 == 0).then(|| ActorId::derive([(number % 50) as u8; 12], job));
+    let actor = number.is_multiple_of(4).then(|| ActorId::derive([(number % 50) as u8; 12], job));
     TaskRecord {
         task: TaskId::derive(number.to_be_bytes(), actor.unwrap_or(ActorId::none(job))),
         attempt: 0,
         kind: if actor.is_some() { TaskKind::ActorCall } else { TaskKind::Task },
-        outcome: if number % 1000 == 0 { Outcome::Raised } else { Outcome::Finished },
+        outcome: if number.is_multiple_of(1000) { Outcome::Raised } else { Outcome::Finished },
         job,
         name: number as u32 % NAMES,
         actor,
