@@ -27,7 +27,7 @@ fn record(number: u64) -> TaskRecord {
         node: 0,
         owner: 0,
         submitted: Time(1_000 * number),
-        started: (number % 3 != 0).then_some(Time(1_000 * number + 100)),
+        started: (!number.is_multiple_of(3)).then_some(Time(1_000 * number + 100)),
         ended: Time(1_000 * number + 200),
     }
 }
