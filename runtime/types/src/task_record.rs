@@ -260,7 +260,10 @@ mod tests {
             assert_eq!(TaskRecord::from_bytes(&record.to_bytes()), Some(record));
         }
         for outcome in Outcome::ALL {
-            assert_eq!(TaskRecord::from_bytes(&TaskRecord { outcome, ..record() }.to_bytes()).unwrap().outcome, outcome);
+            assert_eq!(
+                TaskRecord::from_bytes(&TaskRecord { outcome, ..record() }.to_bytes()).unwrap().outcome,
+                outcome
+            );
         }
         for kind in TaskKind::ALL {
             assert_eq!(TaskRecord::from_bytes(&TaskRecord { kind, ..record() }.to_bytes()).unwrap().kind, kind);

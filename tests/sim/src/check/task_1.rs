@@ -3,7 +3,7 @@
 
 use crate::check::{Verdict, broken};
 use crate::ghost::Ghost;
-use iosdk_types::{Address, TaskId};
+use iosdk_types::{Address, TaskId, TaskRecord};
 
 const NAME: &str = "TASK-1";
 
@@ -31,6 +31,20 @@ impl Task1 {
             );
             return broken(NAME, text);
         }
+        Ok(())
+    }
+
+    /// An owner told its history of an attempt that ended: each one once, in their order, and no more than its retries allow.
+    pub fn recorded(&mut self, ghost: &mut Ghost, record: &TaskRecord) -> Verdict {
+        let Some(note) = ghost.tasks.get_mut(&record.task) else {
+            return broken(NAME, format!("an attempt of {} is told, which nobody submitted", record.task));
+        };
+        let most = u32::try_from(note.retries).map_or(u32::MAX, |retries| retries + 1);
+        if record.attempt != note.recorded || note.recorded == most {
+            let text = format!("{} attempts of {} were told, of {most}, now {record:?}", note.recorded, record.task);
+            return broken(NAME, text);
+        }
+        note.recorded += 1;
         Ok(())
     }
 }
