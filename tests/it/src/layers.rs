@@ -18,7 +18,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("iosdk-history", &["iosdk-types"]),
     ("iosdk-gcs-log", &[]),
     ("iosdk-http", &["iosdk-types"]),
-    ("iosdk-raylet", &["iosdk-types", "iosdk-raylet-core", "iosdk-net", "iosdk-store", "iosdk-supervisor"]),
+    (
+        "iosdk-raylet",
+        &["iosdk-types", "iosdk-raylet-core", "iosdk-history", "iosdk-net", "iosdk-store", "iosdk-supervisor"],
+    ),
     ("iosdk-gcs", &["iosdk-types", "iosdk-gcs-core", "iosdk-net", "iosdk-gcs-log", "iosdk-http"]),
     ("iosdk-cli", &["iosdk-types", "iosdk-raylet", "iosdk-gcs", "iosdk-supervisor", "iosdk-http"]),
     ("iosdk-bindings", &["iosdk-types", "iosdk-runtime", "iosdk-runtime-core", "iosdk-cli"]),
