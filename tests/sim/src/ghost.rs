@@ -17,8 +17,6 @@ pub struct TaskNote {
     pub method: Option<(ActorId, u64)>,
     pub creates: Option<ActorId>,
     pub started_on: Vec<Address>,
-    /// How many of its attempts were told to the history.
-    pub recorded: u32,
     pub cancelled: bool,
 }
 

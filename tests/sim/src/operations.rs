@@ -151,7 +151,6 @@ impl World {
             method,
             creates,
             started_on: Vec::new(),
-            recorded: 0,
             cancelled: false,
         };
         self.ghost.tasks.insert(id, note);

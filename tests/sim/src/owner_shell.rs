@@ -114,7 +114,7 @@ impl World {
                 Effect::Detach { peer } => self.detach(at, peer),
                 Effect::CallsReady => self.call_is_ready(at),
                 Effect::AttemptEnded { function: _, record } => {
-                    let verdict = self.checks.task_1.recorded(&mut self.ghost, &record);
+                    let verdict = self.checks.task_1.recorded(&self.ghost, &record);
                     self.hold(verdict);
                 }
                 Effect::Interrupt { call, force } => self.interrupt(at, call, force),
