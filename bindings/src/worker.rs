@@ -395,6 +395,6 @@ fn is_generator(result: &Bound<'_, PyAny>) -> bool {
     result.get_type().name().is_ok_and(|name| name == "generator")
 }
 
-fn elapsed_ns(started: Instant) -> u32 {
-    u32::try_from(started.elapsed().as_nanos()).unwrap_or(u32::MAX)
+fn elapsed_ns(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -89,10 +89,12 @@ impl<G: GcsLink> Node<G> {
         for pipe in [&out, &err] {
             rustix::io::ioctl_fionbio(pipe, true)?;
         }
+        let ring = self.make_ring()?;
         let Some(process) = self.processes.get_mut(&number) else {
             return Err(io::Error::other("the request was forgotten"));
         };
         process.mailbox = Some(make_mailbox()?);
+        process.history = ring;
         process.control = Some(Connection::new(near));
         process.pipes = [Some(out), Some(err)];
         Ok(WorkerEnds { control, stdout, stderr })

@@ -54,6 +54,7 @@ impl<G: GcsLink> Node<G> {
         if matches!(all_ended, Ok(false)) {
             eprintln!("raylet: some processes could not be ended within {KILL_LIMIT:?}");
         }
+        self.collect_history();
         let flushed = if driver_listens { self.flush_logs() } else { Ok(()) };
         self.session.remove()?;
         all_ended.and(flushed)

@@ -50,6 +50,13 @@ pub struct Standing {
     pub gcs: Option<GcsProcess>,
 }
 
+impl Standing {
+    /// Where the history of its tasks lies, for an `iosdk_history::Reader`.
+    pub fn history(&self) -> PathBuf {
+        self.data.join("history")
+    }
+}
+
 /// The GCS as a child of this process: started before, and again whenever it ends.
 pub struct GcsProcess {
     pub command: Vec<OsString>,

@@ -39,6 +39,7 @@ impl<G: GcsLink> Node<G> {
         self.hear_process(number, false)?;
         self.read_output(number, false)?;
         self.read_output(number, true)?;
+        self.end_of_history(number);
         if self.dead_sessions.is_empty() {
             self.after(SWEEP_AFTER, Timer::SweepSessions);
         }
@@ -58,6 +59,7 @@ impl<G: GcsLink> Node<G> {
             self.end(Ending::DriverGone);
             return Ok(());
         }
+        self.end_of_history(number);
         let Some(mut process) = self.processes.remove(&number) else { return Ok(()) };
         for fd in [process.pidfd.take(), process.control.take().map(Connection::into_fd)].into_iter().flatten() {
             // One of them told of the end, and is out of the loop already.

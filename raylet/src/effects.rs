@@ -80,14 +80,28 @@ impl<G: GcsLink> Node<G> {
         {
             process.intended = true;
         }
-        self.tell(to.process, message)
+        self.tell(to.process, message)?;
+        if matches!(message, RayletToProcess::Welcome { .. })
+            && let Some(ring) = self.processes.get_mut(&to.process).and_then(|process| process.history.as_mut())
+        {
+            // A descriptor for each process would be many; our mapping stays.
+            ring.fd = None;
+        }
+        Ok(())
     }
 
     /// Which descriptors go with a message to this process. `None`: one of them is no more.
     pub(crate) fn descriptors(&self, to: u32, message: &RayletToProcess) -> Option<Vec<BorrowedFd<'_>>> {
         let mailbox = |number| self.processes.get(number)?.mailbox.as_ref().map(AsFd::as_fd);
         match message {
-            RayletToProcess::Welcome { .. } => Some(vec![mailbox(&to)?, self.arena.as_fd(), self.pin_table.as_fd()]),
+            RayletToProcess::Welcome { .. } => {
+                let mut fds = vec![mailbox(&to)?, self.arena.as_fd(), self.pin_table.as_fd()];
+                let ring = self.processes.get(&to).and_then(|process| process.history.as_ref()?.fd.as_ref());
+                if let (Some(ring), Some(history)) = (ring, &self.history) {
+                    fds.extend([ring.as_fd(), history.bell()]);
+                }
+                Some(fds)
+            }
             RayletToProcess::Attach { peer, .. } => Some(vec![mailbox(&peer.process)?]),
             RayletToProcess::Granted { .. }
             | RayletToProcess::Reclaim { .. }
@@ -117,6 +131,7 @@ impl<G: GcsLink> Node<G> {
         driver.life = Life::Alive;
         driver.pid = peer.pid.as_raw_nonzero().get();
         driver.mailbox = Some(make_mailbox()?);
+        driver.history = self.make_ring()?;
         // It may have ended before the daemon came up; then its connection says so too.
         match rustix::process::pidfd_open(peer.pid, rustix::process::PidfdFlags::empty()) {
             Ok(pidfd) => {

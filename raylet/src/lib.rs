@@ -14,6 +14,7 @@ mod fork_server;
 mod gcs_link;
 mod gcs_process;
 pub mod hardware;
+mod history;
 mod inherited;
 mod jobs_here;
 mod log_file;

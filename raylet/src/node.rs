@@ -7,6 +7,7 @@ use crate::connection::Connection;
 use crate::gcs_link::{GcsEvent, GcsLink};
 use crate::gcs_process::GcsChild;
 use crate::hardware;
+use crate::history::History;
 use crate::jobs_here::{JobHere, listen};
 use crate::poll::{Poll, Source};
 use crate::process::{Life, Process};
@@ -51,6 +52,8 @@ pub(crate) enum Timer {
     /// Whether a submitted job has begun.
     LookAtJob(u32),
     RestartGcs,
+    /// Records may have come.
+    History,
 }
 
 /// How long a process may take to end by itself once it was asked to, or has closed its connection.
@@ -77,6 +80,8 @@ pub(crate) struct Node<G> {
     pub(crate) servers: Servers,
     pub(crate) watch: Watch,
     pub(crate) dead_sessions: BTreeSet<i32>,
+    /// Of a standing node.
+    pub(crate) history: Option<History>,
     pub(crate) signals: Signals,
     pub(crate) ending: Option<Ending>,
 }
@@ -132,7 +137,11 @@ impl<G: GcsLink> Node<G> {
             meters: matches!(role, Role::Standing(_)),
             ..iosdk_raylet_core::Config::new(0, epoch, random_node_id()?)
         });
+        let history = History::open(&role)?;
         let poll = Poll::new()?;
+        if let Some(history) = &history {
+            poll.add(history.bell(), Source::History)?;
+        }
         poll.add(signals.fd(), Source::Signals)?;
         poll.add(gcs.wake(), Source::Gcs)?;
         let mut node = Self {
@@ -155,6 +164,7 @@ impl<G: GcsLink> Node<G> {
             servers,
             watch: Watch::default(),
             dead_sessions: BTreeSet::new(),
+            history,
             signals,
             ending: None,
         };
@@ -249,6 +259,7 @@ impl<G: GcsLink> Node<G> {
             Source::Listener => self.accept_drivers(),
             Source::Job(number) => self.submitted_gone(number),
             Source::GcsProcess => self.gcs_ended(),
+            Source::History => self.hear_history(),
             Source::Control(number) => self.hear_process(number, writable),
             Source::Pidfd(number) => self.process_gone(number),
             Source::Stdout(number) => self.read_output(number, false),
@@ -272,6 +283,7 @@ impl<G: GcsLink> Node<G> {
                 Timer::IdleServer(number) => self.drop_idle_server(number)?,
                 Timer::LookAtJob(number) => self.look_at_submitted(number),
                 Timer::RestartGcs => self.restart_gcs()?,
+                Timer::History => self.history_due(),
             }
         }
         Ok(())

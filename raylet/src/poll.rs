@@ -18,6 +18,7 @@ pub(crate) enum Source {
     /// A submitted job's supervisor.
     Job(u32),
     GcsProcess,
+    History,
     Control(u32),
     Pidfd(u32),
     Stdout(u32),
@@ -37,6 +38,7 @@ impl Source {
             Self::Listener => (7, 0),
             Self::Job(number) => (8, number),
             Self::GcsProcess => (9, 0),
+            Self::History => (10, 0),
         };
         kind << 32 | u64::from(number)
     }
@@ -53,7 +55,8 @@ impl Source {
             6 => Self::Stderr(number),
             7 => Self::Listener,
             8 => Self::Job(number),
-            _ => Self::GcsProcess,
+            9 => Self::GcsProcess,
+            _ => Self::History,
         }
     }
 }

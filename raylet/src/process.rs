@@ -1,6 +1,7 @@
 //! What the daemon holds of one process of its node.
 
 use crate::connection::Connection;
+use crate::history::Ring;
 use crate::output::Output;
 use iosdk_net::doorbell::Ringer;
 use iosdk_types::{Address, Death, Exit, JobId};
@@ -36,6 +37,8 @@ pub(crate) struct Process {
     pub(crate) control: Option<Connection>,
     pub(crate) mailbox: Option<OwnedFd>,
     pub(crate) ringer: Option<Ringer>,
+    /// Where a history is kept.
+    pub(crate) history: Option<Ring>,
     /// stdout and stderr; closed when they end.
     pub(crate) pipes: [Option<OwnedFd>; 2],
     pub(crate) output: Option<Output>,
@@ -60,6 +63,7 @@ impl Process {
             control: None,
             mailbox: None,
             ringer: None,
+            history: None,
             pipes: [None, None],
             output: None,
             exit: None,

@@ -4,6 +4,7 @@
 use crate::link::Links;
 use crate::payload::Payloads;
 use crate::wait::Waiters;
+use iosdk_net::HistoryWriter;
 use iosdk_runtime_core::{Effect, Input, Owner};
 use iosdk_store::Store;
 use iosdk_types::message::peer::Payload;
@@ -62,6 +63,8 @@ pub(crate) struct Core {
     /// Names of definitions and class names of actors, for errors.
     pub(crate) names: Map<u64, String>,
     pub(crate) actor_names: Map<ActorId, String>,
+    /// Where a history is kept.
+    pub(crate) history: Option<HistoryWriter>,
     pub(crate) resource_classes: Vec<ResourceSet>,
     /// Class keys of the machine by (resource class, depth).
     pub(crate) classes: Map<(u32, u32), Key>,
@@ -95,6 +98,7 @@ impl Core {
             keep_none_until: Time(0),
             names: Map::new(),
             actor_names: Map::new(),
+            history: None,
             resource_classes: Vec::new(),
             classes: Map::new(),
             stamps: Vec::new(),

@@ -66,7 +66,7 @@ impl Returned {
 
 pub struct Outcome {
     pub status: ReplyStatus,
-    pub ran_ns: u32,
+    pub ran_ns: u64,
     pub values: Vec<Returned>,
 }
 

@@ -11,6 +11,7 @@ mod drive;
 mod events;
 mod execution;
 mod fork_guard;
+mod history;
 mod link;
 mod objects;
 mod payload;

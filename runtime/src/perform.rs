@@ -34,6 +34,7 @@ impl Core {
             Effect::FreeClaim { task, peer } => self.links.free_claim(peer, task),
             Effect::ToRaylet(message) => self.outbox.push(message),
             Effect::Detach { peer } => self.links.detach(peer),
+            Effect::AttemptEnded { function, record } => self.attempt_ended(function, &record),
             // Executors look for calls whenever they drive; a parked one is told.
             Effect::CallsReady => self.waiters.wake_all(),
             Effect::Interrupt { call, force } => self.after.push(After::Interrupt { call, force }),

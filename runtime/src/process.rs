@@ -3,6 +3,7 @@
 use crate::core::{After, Core};
 use crate::events;
 use crate::fork_guard::ForkGuard;
+use crate::history;
 use crate::link::Links;
 use crossbeam_queue::SegQueue;
 use iosdk_net::control::{ControlReader, ControlWriter};
@@ -127,7 +128,7 @@ impl Process {
             &[],
         )?;
         let mut reader = ControlReader::default();
-        let (welcome, fds, early) = events::first_message(&mut reader, &stream)?;
+        let (welcome, mut fds, early) = events::first_message(&mut reader, &stream)?;
         let RayletToProcess::Welcome {
             version, address, node, job, session, session_dir, node_ip, arena_limit, ..
         } = welcome
@@ -137,11 +138,16 @@ impl Process {
         if version.abs_diff(VERSION) > 1 {
             return Err(JoinError::Version { theirs: version, ours: VERSION });
         }
+        let history = history::writer(fds.split_off(fds.len().min(3)))?;
         let Ok([mailbox, arena, pins]) = <[OwnedFd; 3]>::try_from(fds) else { return Err(JoinError::Confused) };
         let mailbox = OwnMailbox::map(mailbox)?;
         let store = Store::new(address, 0, Segment::map(arena)?, Pins::map(pins, pin_row(address))?);
         let session = Session { address, node, job, name: session, dir: session_dir, node_ip, arena_limit };
-        let core = Core::new(Owner::new(address, job), Links::default(), store.clone());
+        let mut core = Core::new(Owner::new(address, job), Links::default(), store.clone());
+        if history.is_some() {
+            core.owner.keep_history();
+        }
+        core.history = history;
         let process = Arc::new(Self {
             core: Mutex::new(core),
             mailbox,

@@ -1,12 +1,13 @@
 //! Deaths of other processes, in two phases: first everything in flight is drained and passed on, then what is left is judged.
 
+use crate::history::End;
 use crate::objects::{Object, Waiter};
 use crate::peers::Link;
 use crate::planted::Bug;
 use crate::tasks::Phase;
 use crate::{Effect, LocalError, Owner, drop_payload};
 use iosdk_types::message::ProcessToRaylet;
-use iosdk_types::{Address, Attempt, Death, Exit, Key, Time};
+use iosdk_types::{Address, Attempt, Death, Exit, Key, Outcome, Time};
 
 /// For a process that broke a rule or left no trace.
 fn unexplained() -> Death {
@@ -123,7 +124,7 @@ impl Owner {
         let death = death.unwrap_or_else(unexplained);
         // Last one first: each goes to the front of the queue, so they end up in order.
         for task in tasks.into_iter().rev() {
-            self.judge_task(now, task, never.binary_search(&task.0).is_ok(), &death, out);
+            self.judge_task(now, task, never.binary_search(&task.0).is_ok(), (address, &death), out);
         }
         for actor in actors {
             self.actor_process_died(now, actor, &death, out);
@@ -133,7 +134,14 @@ impl Owner {
         }
     }
 
-    fn judge_task(&mut self, now: Time, key: Key, never_started: bool, death: &Death, out: &mut Vec<Effect>) {
+    fn judge_task(
+        &mut self,
+        now: Time,
+        key: Key,
+        never_started: bool,
+        (process, death): (Address, &Death),
+        out: &mut Vec<Effect>,
+    ) {
         if self.has_bug(Bug::ForgetOnDeath) {
             return;
         }
@@ -147,14 +155,18 @@ impl Owner {
         }
         let number = task.attempts.len() as u32 + 1;
         task.attempts.push(Attempt { number, death: death.clone() });
-        if task.cancelled.is_some() {
+        let cancelled = task.cancelled.is_some();
+        let outcome = if cancelled { Outcome::Cancelled } else { Outcome::WorkerDied };
+        let end = End { outcome, on: Some((process, death.pid)), ran: None };
+        if cancelled {
             let error = LocalError::Cancelled { task: task.id };
-            self.fail(key, error, out);
+            self.fail_as(key, end, error, out);
         } else if self.spend_retry(key) {
+            self.attempt_ended(now, key, end, out);
             self.enqueue(now, key, true, out);
         } else if let Some(task) = self.tasks.live.get(key) {
             let (task, function, attempts) = (task.id, task.function, task.attempts.clone());
-            self.fail(key, LocalError::WorkerCrashed { task, function, attempts }, out);
+            self.fail_as(key, end, LocalError::WorkerCrashed { task, function, attempts }, out);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use iosdk_types::message::ProcessToRaylet;
 use iosdk_types::message::peer::{Payload, PeerMessage};
-use iosdk_types::{Address, Extent, Key};
+use iosdk_types::{Address, Extent, Key, TaskRecord};
 
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -66,6 +66,12 @@ pub enum Effect {
     /// The process should end: its actor was terminated, or its raylet said so.
     Exit {
         reason: String,
+    },
+
+    /// For the history, if one is kept. `function` is what the record's name stands for.
+    AttemptEnded {
+        function: Key,
+        record: TaskRecord,
     },
 
     DropPayload(Payload),

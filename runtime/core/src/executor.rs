@@ -148,7 +148,7 @@ impl Owner {
         &mut self,
         key: Key,
         status: ReplyStatus,
-        ran_ns: u32,
+        ran_ns: u64,
         values: SmallVec<[NewValue; 1]>,
         out: &mut Vec<Effect>,
     ) {

@@ -97,7 +97,7 @@ pub enum Input {
     Executed {
         call: Key,
         status: ReplyStatus,
-        ran_ns: u32,
+        ran_ns: u64,
         values: SmallVec<[NewValue; 1]>,
     },
     /// The shell lost the claim of a call it took: the caller has it back.

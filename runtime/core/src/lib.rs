@@ -20,6 +20,7 @@ mod classes;
 mod deaths;
 mod executor;
 mod extents;
+mod history;
 mod ids;
 mod objects;
 mod peers;
@@ -63,6 +64,9 @@ pub struct Owner {
     asked: usize,
     /// Objects whose last hold just went; emptied before each step ends.
     doomed: Vec<Key>,
+    /// The time of this step.
+    now: Time,
+    keeps_history: bool,
     /// No deadline is earlier; some may be later. `tick` computes it anew.
     due: Option<Time>,
     #[cfg(feature = "planted")]
@@ -84,6 +88,8 @@ impl Owner {
             claims: Claims::default(),
             asked: 0,
             doomed: Vec::new(),
+            now: Time(0),
+            keeps_history: false,
             due: None,
             #[cfg(feature = "planted")]
             planted: None,
@@ -155,8 +161,11 @@ impl Owner {
             RayletToProcess::Granted { class, lease, worker } => self.granted(now, class, lease, worker, out),
             RayletToProcess::Reclaim { lease } => self.reclaim(now, lease, out),
             RayletToProcess::Infeasible { class, why } => self.infeasible(class, &why, out),
-            RayletToProcess::Attach { peer, .. } => {
+            RayletToProcess::Attach { peer, pid, .. } => {
                 let peer = self.peer_at(peer);
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.pid = pid;
+                }
                 self.opened(now, peer, out);
             }
             RayletToProcess::NoSuchPeer { peer, death } => self.no_such_peer(now, peer, death, out),
@@ -188,6 +197,7 @@ impl Machine for Owner {
     type Effect = Effect;
 
     fn step(&mut self, now: Time, input: Input, out: &mut Vec<Effect>) {
+        self.now = now;
         match input {
             Input::Submit(draft) => self.submit(now, draft, out),
             Input::CreateActor { spec, draft } => self.create_actor(spec, draft, out),
@@ -221,6 +231,7 @@ impl Machine for Owner {
     }
 
     fn tick(&mut self, now: Time, out: &mut Vec<Effect>) {
+        self.now = now;
         self.due = None;
         self.tick_leases(now, out);
         self.tick_demand(now, out);

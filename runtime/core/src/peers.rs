@@ -22,6 +22,8 @@ pub(crate) enum Link {
 
 pub(crate) struct Peer {
     pub(crate) address: Address,
+    /// 0 until the raylet said it.
+    pub(crate) pid: i32,
     pub(crate) link: Link,
     /// First phase of its death: gets no new calls.
     pub(crate) dying: bool,
@@ -44,6 +46,7 @@ impl Peer {
     fn new(address: Address) -> Self {
         Self {
             address,
+            pid: 0,
             link: Link::Closed,
             dying: false,
             death: None,

@@ -1,6 +1,7 @@
 //! The tasks this process submitted: what each waits for, where it is, and how it ends, exactly once.
 
 use crate::classes::estimate;
+use crate::history::End;
 use crate::objects::{Object, Origin, Waiter};
 use crate::{Draft, Effect, LocalError, Owner, Target, dense, drop_payload};
 use iosdk_types::message::peer::{CallKind, Payload, Place, ReplyStatus, WireReply, WireValue};
@@ -49,6 +50,9 @@ pub(crate) struct Task {
     pub(crate) phase: Phase,
     /// `Some(force)` once cancelled.
     pub(crate) cancelled: Option<bool>,
+    pub(crate) submitted: Time,
+    /// How many of its attempts were told to the history.
+    pub(crate) ended_attempts: u32,
     /// What it was thought to cost when it was queued or pushed (ns).
     pub(crate) estimate: u32,
 }
@@ -151,6 +155,8 @@ impl Owner {
             attempts: Vec::new(),
             phase: Phase::Waiting { missing: 0 },
             cancelled: None,
+            submitted: self.now,
+            ended_attempts: 0,
             estimate: 0,
         });
         let mut returns = SmallVec::<[Key; 1]>::new();
@@ -237,6 +243,12 @@ impl Owner {
 
     /// Ends the task with an error of our own words: its returns get it as soon as the shell made the values.
     pub(crate) fn fail(&mut self, key: Key, error: LocalError, out: &mut Vec<Effect>) {
+        let end = End::nowhere(&error);
+        self.fail_as(key, end, error, out);
+    }
+
+    /// As `fail`, where more is known of the attempt that ends.
+    pub(crate) fn fail_as(&mut self, key: Key, end: End, error: LocalError, out: &mut Vec<Effect>) {
         let Some(task) = self.tasks.live.get_mut(key) else { return };
         if matches!(task.phase, Phase::Failing { .. }) {
             return;
@@ -244,6 +256,7 @@ impl Owner {
         let (was_queued, kind, runs_on) = (task.phase == Phase::Queued, task.kind, task.runs_on);
         task.phase = Phase::Failing { left: task.returns.len() };
         let objects = task.returns.to_vec();
+        self.attempt_ended(self.now, key, end, out);
         if was_queued {
             self.left_queue(key);
         }
@@ -305,11 +318,13 @@ impl Owner {
             }
             ReplyStatus::RetryableError if self.spend_retry(key) => {
                 self.observe(key, reply.ran_ns);
+                self.attempt_answered(now, key, peer, &reply, out);
                 reply.returns.iter().for_each(|value| self.discard_return(peer, value, out));
                 self.enqueue(now, key, false, out);
             }
             ReplyStatus::Ok | ReplyStatus::Error | ReplyStatus::RetryableError => {
                 self.observe(key, reply.ran_ns);
+                self.attempt_answered(now, key, peer, &reply, out);
                 let ok = reply.status == ReplyStatus::Ok;
                 self.finish(now, key, peer, ok, &reply.returns, out);
             }
@@ -383,10 +398,10 @@ impl Owner {
         }
     }
 
-    fn observe(&mut self, key: Key, ran_ns: u32) {
+    fn observe(&mut self, key: Key, ran_ns: u64) {
         let Some(task) = self.tasks.live.get(key) else { return };
         let Some(definition) = self.tasks.definitions.get_mut(task.function.index()) else { return };
-        let ran = u64::from(ran_ns).max(1);
+        let ran = ran_ns.max(1);
         let first = definition.mean_ns == 0;
         definition.mean_ns = if first { ran } else { (definition.mean_ns * 7 + ran) / 8 };
         if let (true, RunsOn::Class(index)) = (first, task.runs_on) {

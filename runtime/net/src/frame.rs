@@ -9,7 +9,7 @@
 //!            16 task [24]  40 depth u32  44 slot u32  48 generation u32  52 deps u32
 //!            56 contains u32  60 args length u32
 //!            64 deps x (value, 1 byte: has reference, [reference])   then contains x reference | args, deps' payloads
-//! reply       0 kind=3   1 status u8   2 returns u16   4 ran_ns u32   8 key u64
+//! reply       0 kind=3   1 status u8   2 returns u16   4 ran u32      8 key u64
 //!            16 returns x value                                                          | their payloads
 //! fetch       0 kind=4   8 token u64   16 reference
 //! value       0 kind=5   1 known u8    8 token u64   [16 value]                          | its payload
@@ -47,6 +47,10 @@ const LEND_ACK: u8 = 9;
 const FREE: u8 = 10;
 const CANCEL: u8 = 11;
 const CANCEL_OBJECT: u8 = 12;
+
+/// Times of two seconds and more are in units of so many nanoseconds, and have the top bit.
+const RAN_UNIT: u64 = 1 << 20;
+const RAN_LONG: u32 = 1 << 31;
 
 const INLINE: u8 = 0;
 const ARENA: u8 = 1;

@@ -3,8 +3,8 @@
 
 use crate::doorbell::{ControlPage, Doorbell, Ringer};
 use crate::lane::{Consumer, Producer, layout};
-use crate::mapping::Mapping;
-use rustix::fs::{self, FallocateFlags, MemfdFlags, SealFlags};
+use crate::mapping::{Mapping, sealed_len, sealed_memfd};
+use rustix::fs::{self, FallocateFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -17,15 +17,7 @@ pub fn create(lanes_max: u32) -> io::Result<OwnedFd> {
     if lanes_max == 0 || lanes_max > LANES_MAX {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let fd = match fs::memfd_create("iosdk-mailbox", flags | MemfdFlags::NOEXEC_SEAL) {
-        // Kernels before 6.3 do not know the flag.
-        Err(rustix::io::Errno::INVAL) => fs::memfd_create("iosdk-mailbox", flags)?,
-        other => other?,
-    };
-    fs::ftruncate(&fd, u64::from(lanes_max + 1) * layout::STRIDE)?;
-    fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    Ok(fd)
+    sealed_memfd("iosdk-mailbox", u64::from(lanes_max + 1) * layout::STRIDE)
 }
 
 /// Makes a lane as new, for the raylet before it gives the lane out (again). Neither side may use the lane meanwhile.
@@ -48,11 +40,7 @@ fn lane_offset(fd: BorrowedFd<'_>, lane: u32) -> io::Result<u64> {
 
 /// From the size of the file, which its seals keep as it is: never from anything a peer may write.
 fn lane_count(fd: BorrowedFd<'_>) -> io::Result<u32> {
-    let seals = fs::fcntl_get_seals(fd)?;
-    if !seals.contains(SealFlags::SHRINK | SealFlags::GROW) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "mailbox is not sealed"));
-    }
-    let strides = u64::try_from(fs::fstat(fd)?.st_size).unwrap_or(0) / layout::STRIDE;
+    let strides = sealed_len(fd)? / layout::STRIDE;
     Ok(strides.saturating_sub(1).min(u64::from(LANES_MAX)) as u32)
 }
 

@@ -2,11 +2,33 @@
 //! there at any time, so no `&[u8]` over it ever exists.
 #![allow(unsafe_code)]
 
+use rustix::fs::{self, MemfdFlags, SealFlags};
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// New shared memory that keeps its size, whoever gets the descriptor.
+pub(crate) fn sealed_memfd(name: &str, len: u64) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = match fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        // Kernels before 6.3 do not know the flag.
+        Err(rustix::io::Errno::INVAL) => fs::memfd_create(name, flags)?,
+        other => other?,
+    };
+    fs::ftruncate(&fd, len)?;
+    fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(fd)
+}
+
+/// The size of such memory. One that is not sealed could shrink under its mapping, and is refused.
+pub(crate) fn sealed_len(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    if !fs::fcntl_get_seals(fd)?.contains(SealFlags::SHRINK | SealFlags::GROW) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "shared memory is not sealed"));
+    }
+    Ok(u64::try_from(fs::fstat(fd)?.st_size).unwrap_or(0))
+}
 
 pub(crate) struct Mapping {
     start: NonNull<u8>,

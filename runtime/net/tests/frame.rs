@@ -183,6 +183,11 @@ fn call() -> impl Strategy<Value = Case> {
     )
 }
 
+/// Times that a frame keeps as they are.
+fn ran_ns() -> impl Strategy<Value = u64> {
+    prop_oneof![0u64..1 << 31, (1u64 << 11..1 << 31).prop_map(|units| units << 20)]
+}
+
 fn reply() -> impl Strategy<Value = Case> {
     let status = prop_oneof![
         Just(ReplyStatus::Ok),
@@ -190,7 +195,7 @@ fn reply() -> impl Strategy<Value = Case> {
         Just(ReplyStatus::RetryableError),
         Just(ReplyStatus::NotStarted)
     ];
-    (any::<u64>(), status, any::<u32>(), vec(value(), 0..5)).prop_map(|(key, status, ran_ns, returned)| {
+    (any::<u64>(), status, ran_ns(), vec(value(), 0..5)).prop_map(|(key, status, ran_ns, returned)| {
         let mut payloads = Vec::new();
         let returns = returned.into_iter().map(|(mut value, bytes)| {
             number(&mut value, bytes, &mut payloads);

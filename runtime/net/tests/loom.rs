@@ -1,10 +1,11 @@
-//! Every interleaving of the doorbell's and the claim word's steps. Run with
+//! Every interleaving of the steps of the doorbell, the claim word and the history ring. Run with
 //! `RUSTFLAGS="--cfg loom" cargo test -p iosdk-net --release --test loom` (and a target directory of its own).
 #![allow(unexpected_cfgs)]
 #![cfg(loom)]
 
 use iosdk_net::claim::{self, ClaimWord};
 use iosdk_net::doorbell::protocol::{self, AWAKE, Bell, FUTEX, POLL, Urgency, Word};
+use iosdk_net::history::protocol as history;
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
@@ -315,5 +316,118 @@ fn a_reused_slot_is_safe_from_its_old_claim() {
         if retracted {
             assert!(claim::take(&*word, 7));
         }
+    });
+}
+
+/// A history ring of which two slots are plenty. The bell is a mutex and a condition variable.
+struct ModelRing {
+    tail: Word64,
+    head: Word64,
+    rest: Word32,
+    rung: Mutex<bool>,
+    woken: Condvar,
+}
+
+impl ModelRing {
+    fn new() -> Self {
+        Self {
+            tail: Word64(AtomicU64::new(0)),
+            head: Word64(AtomicU64::new(0)),
+            rest: Word32(AtomicU32::new(history::AWAKE)),
+            rung: Mutex::new(false),
+            woken: Condvar::new(),
+        }
+    }
+
+    fn write(&self, slots: &[AtomicBool]) {
+        for (at, slot) in slots.iter().enumerate() {
+            slot.store(true, Ordering::Relaxed);
+            if history::publish(self, at as u64 + 1) {
+                *self.rung.lock().unwrap() = true;
+                self.woken.notify_all();
+            }
+        }
+    }
+
+    /// Reads until there are `until` slots, resting in this way whenever that is allowed. Loom reports a deadlock if the bell
+    /// that ends a rest never comes.
+    fn read(&self, slots: &[AtomicBool], how: u32, until: u64) {
+        let mut head = 0;
+        while head < until {
+            history::wake(self);
+            let tail = self.tail.load();
+            for slot in &slots[head as usize..tail as usize] {
+                assert!(slot.load(Ordering::Relaxed), "published before it was written");
+            }
+            head = tail;
+            self.head.store(head);
+            if head < until && history::rest(self, how, head) {
+                let mut rung = self.rung.lock().unwrap();
+                while !*rung {
+                    rung = self.woken.wait(rung).unwrap();
+                }
+                *rung = false;
+            }
+        }
+    }
+}
+
+impl history::Ring for ModelRing {
+    type Position = Word64;
+    type Rest = Word32;
+
+    fn tail(&self) -> &Word64 {
+        &self.tail
+    }
+    fn head(&self) -> &Word64 {
+        &self.head
+    }
+    fn rest(&self) -> &Word32 {
+        &self.rest
+    }
+    fn plenty(&self) -> u64 {
+        2
+    }
+    fn order(&self) {
+        fence(Ordering::SeqCst);
+    }
+}
+
+fn a_rested_reader_hears(how: u32) {
+    check(move || {
+        let ring = Arc::new(ModelRing::new());
+        let slots: Arc<[AtomicBool; 2]> = Arc::new(std::array::from_fn(|_| AtomicBool::new(false)));
+        let writer = {
+            let (ring, slots) = (Arc::clone(&ring), Arc::clone(&slots));
+            thread::spawn(move || ring.write(&slots[..]))
+        };
+        ring.read(&slots[..], how, 2);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_that_sleeps_hears_of_every_record() {
+    a_rested_reader_hears(history::ASLEEP);
+}
+
+/// One that has read one of the two slots by chance and naps on waits for a timer, which this model does not have.
+#[test]
+fn a_reader_that_naps_hears_of_a_ring_that_fills_up() {
+    check(|| {
+        let ring = Arc::new(ModelRing::new());
+        let slots: Arc<[AtomicBool; 2]> = Arc::new(std::array::from_fn(|_| AtomicBool::new(false)));
+        let writer = {
+            let (ring, slots) = (Arc::clone(&ring), Arc::clone(&slots));
+            thread::spawn(move || ring.write(&slots[..]))
+        };
+        if history::rest(&*ring, history::NAPPING, 0) {
+            let mut rung = ring.rung.lock().unwrap();
+            while !*rung {
+                rung = ring.woken.wait(rung).unwrap();
+            }
+        }
+        assert_eq!(ring.tail.load(), 2);
+        writer.join().unwrap();
     });
 }

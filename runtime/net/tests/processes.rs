@@ -3,11 +3,15 @@
 #![allow(unsafe_code)]
 
 use iosdk_net::claim::ClaimState;
-use iosdk_net::{ClaimSlots, OwnMailbox, PeerMailbox, Pushed, Urgency, Woken, failpoint, mailbox};
+use iosdk_net::{ClaimSlots, HistoryReader, HistoryWriter, OwnMailbox, PeerMailbox, Pushed, Urgency, Woken};
+use iosdk_net::{failpoint, history, mailbox};
+use iosdk_types::task_record::{Entries, Entry};
+use iosdk_types::{ActorId, JobId, Outcome, TaskId, TaskKind, TaskRecord, Time};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, waitpid};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(20);
 /// More stores than any scenario makes.
@@ -281,6 +285,92 @@ fn a_conversation() {
     assert!(!child.wait());
 }
 
+fn ended_task(number: u64) -> TaskRecord {
+    let job = JobId::from_index(1);
+    TaskRecord {
+        task: TaskId::derive(number.to_le_bytes(), ActorId::none(job)),
+        attempt: 0,
+        kind: TaskKind::Task,
+        outcome: Outcome::Finished,
+        job,
+        name: (number % 2) as u32,
+        actor: None,
+        worker: 3,
+        pid: 33,
+        node: 0,
+        owner: 2,
+        submitted: Time(number + 1),
+        started: Some(Time(number + 2)),
+        ended: Time(number + 3),
+    }
+}
+
+/// An owner that dies at any store into its history ring: what was published is whole and in order, and the reader goes on.
+fn killed_while_recording(nth: u32) -> bool {
+    const RECORDS: u64 = 5;
+    let (fd, bell) = (history::create().unwrap(), history::bell().unwrap());
+    let mut reader = HistoryReader::map(fd.as_fd()).unwrap();
+    assert!(reader.sleep());
+    let child = fork(|| {
+        let mut writer = HistoryWriter::map(fd.as_fd(), bell.try_clone().unwrap()).unwrap();
+        failpoint::arm(nth);
+        for number in 0..RECORDS {
+            assert!(writer.write(&ended_task(number), || format!("f{}", number % 2)));
+        }
+        failpoint::arm(0);
+    });
+    let killed = child.wait();
+    let mut slots = Vec::new();
+    assert_eq!(reader.drain(&mut slots).expect("a death poisons nothing"), 0);
+    let entries: Vec<Entry> = Entries::new(&slots).collect();
+    let tasks: Vec<_> = entries.iter().filter(|entry| matches!(entry, Entry::Task(_))).collect();
+    assert!(killed || tasks.len() as u64 == RECORDS);
+    for (number, task) in (0..).zip(&tasks) {
+        assert_eq!(**task, Entry::Task(ended_task(number)));
+    }
+    for (number, text) in (0..).zip(["f0", "f1"]).take(tasks.len()) {
+        assert!(entries.contains(&Entry::Name { number, text }));
+    }
+    assert_eq!(entries.len(), tasks.len() + tasks.len().min(2));
+    assert!(reader.sleep());
+    killed
+}
+
+/// A reader that sleeps until it is called hears of every record of another process.
+fn a_history_is_heard() {
+    const RECORDS: u64 = 300_000;
+    let (fd, bell) = (history::create().unwrap(), history::bell().unwrap());
+    let child = fork(|| {
+        let mut writer = HistoryWriter::map(fd.as_fd(), bell.try_clone().unwrap()).unwrap();
+        let start = Instant::now();
+        for number in 0..RECORDS {
+            while !writer.write(&ended_task(number), || "f") {
+                assert!(start.elapsed() < LONG, "nobody reads");
+                std::thread::yield_now();
+            }
+        }
+    });
+    let mut reader = HistoryReader::map(fd.as_fd()).unwrap();
+    let (mut slots, mut next) = (Vec::new(), 0);
+    while next < RECORDS {
+        slots.clear();
+        let _records_were_tried_again = reader.drain(&mut slots).unwrap();
+        for entry in Entries::new(&slots) {
+            if let Entry::Task(record) = entry {
+                assert_eq!(record, ended_task(next));
+                next += 1;
+            }
+        }
+        if next < RECORDS && reader.sleep() {
+            let mut fds = [PollFd::new(&bell, PollFlags::IN)];
+            let limit = Timespec { tv_sec: LONG.as_secs() as i64, tv_nsec: 0 };
+            assert_eq!(poll(&mut fds, Some(&limit)).unwrap(), 1, "never rung");
+            rustix::io::read(&bell, &mut [0; 8]).unwrap();
+        }
+    }
+    assert!(!child.wait());
+}
+
 /// User code that forks must not be able to reach anybody's mailbox.
 fn a_forked_child_has_no_lanes() {
     let fd = mailbox::create(1).unwrap();
@@ -297,13 +387,15 @@ fn a_forked_child_has_no_lanes() {
 }
 
 fn main() {
-    let tests: [(&str, fn()); 9] = [
+    let tests: [(&str, fn()); 11] = [
         ("killed_while_pushing_a_short_message", || at_every_store(5, |nth| killed_while_pushing(100, nth))),
         ("killed_while_pushing_through_a_switch", || at_every_store(8, |nth| killed_while_pushing(3000, nth))),
         ("killed_while_pushing_fragments", || at_every_store(20, |nth| killed_while_pushing(900_000, nth))),
         ("killed_while_ringing", || at_every_store(3, killed_while_ringing)),
         ("killed_while_taking", || at_every_store(10, killed_while_taking)),
         ("killed_while_retracting", || at_every_store(1, killed_while_retracting)),
+        ("killed_while_recording", || at_every_store(13, killed_while_recording)),
+        ("a_history_is_heard", a_history_is_heard),
         ("a_stopped_consumer", a_stopped_consumer),
         ("a_conversation", a_conversation),
         ("a_forked_child_has_no_lanes", a_forked_child_has_no_lanes),

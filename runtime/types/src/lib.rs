@@ -13,6 +13,7 @@ pub mod resources;
 pub mod slab;
 pub mod spec;
 pub mod submission;
+pub mod task_record;
 pub mod time;
 pub mod usage;
 
@@ -25,5 +26,6 @@ pub use map::{Map, Set};
 pub use resources::{Amount, ResourceSet};
 pub use slab::{Key, Slab};
 pub use submission::{JobCause, JobReport, JobSpec};
+pub use task_record::{Outcome, TaskKind, TaskRecord};
 pub use time::{Span, Time};
 pub use usage::{UsageObject, UsageRecord};

@@ -61,6 +61,7 @@ kinds!(
         Interrupt,
         Exit,
         DropPayload,
+        AttemptEnded,
         MakeError,
         FreeLocal,
         FreeOrphan,

@@ -216,7 +216,7 @@ impl World {
 
     fn finish(&mut self, at: Address, body: &mut Body, status: ReplyStatus, values: SmallVec<[NewValue; 1]>) -> Turn {
         let Some(running) = body.running else { return Turn::Over };
-        let ran_ns = u32::try_from((self.now - body.started).0).unwrap_or(u32::MAX);
+        let ran_ns = (self.now - body.started).0;
         self.executed(at, running.call, status, ran_ns, values);
         if let Some(actor) = body.leaves.take() {
             self.actor_ends(at, actor, status);
@@ -231,7 +231,7 @@ impl World {
         self.step_owner(at, Input::ActorEnds { cause });
     }
 
-    fn executed(&mut self, at: Address, call: Key, status: ReplyStatus, ran_ns: u32, values: SmallVec<[NewValue; 1]>) {
+    fn executed(&mut self, at: Address, call: Key, status: ReplyStatus, ran_ns: u64, values: SmallVec<[NewValue; 1]>) {
         self.step_owner(at, Input::Executed { call, status, ran_ns, values });
     }
 }

@@ -113,6 +113,10 @@ impl World {
                 Effect::ToRaylet(message) => self.tell_raylet(at, message),
                 Effect::Detach { peer } => self.detach(at, peer),
                 Effect::CallsReady => self.call_is_ready(at),
+                Effect::AttemptEnded { function: _, record } => {
+                    let verdict = self.checks.task_1.recorded(&self.ghost, &record);
+                    self.hold(verdict);
+                }
                 Effect::Interrupt { call, force } => self.interrupt(at, call, force),
                 Effect::Exit { reason: _ } => self.leave(at),
                 Effect::DropPayload(payload) => {
@@ -390,6 +394,7 @@ impl World {
         let fifo = (process.to_raylet, process.from_raylet);
         let mut fresh = Process::new(to, pid, process.program);
         fresh.owner = iosdk_runtime_core::Owner::new(to, job);
+        fresh.owner.keep_history();
         (fresh.to_raylet, fresh.from_raylet, fresh.welcomed, fresh.slowness) = (fifo.0, fifo.1, true, process.slowness);
         let definition = fresh.payloads.insert(Content::Definition);
         fresh.function = fresh.owner.define(definition);

@@ -8,7 +8,7 @@ pub mod deaths;
 use iosdk_runtime_core::{CallView, Effect, Input, LocalError, NewValue, ObjectState, Owner};
 use iosdk_types::message::peer::{Claim, Payload, PeerMessage, Place, WireValue};
 use iosdk_types::message::{ProcessToRaylet, RayletToProcess};
-use iosdk_types::{Address, Extent, JobId, Key, Machine, ResourceSet, Time, spec::ClassSpec};
+use iosdk_types::{Address, Extent, JobId, Key, Machine, ResourceSet, TaskRecord, Time, spec::ClassSpec};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -34,6 +34,7 @@ pub struct Process {
     pub submitted: Vec<(Key, Key)>,
     pub actors: Vec<Key>,
     pub errors: Vec<LocalError>,
+    pub records: Vec<TaskRecord>,
     pub said: Vec<ProcessToRaylet>,
     pub interrupts: Vec<(Key, bool)>,
     pub exits: usize,
@@ -56,7 +57,7 @@ pub struct World {
     pub leases: BTreeMap<u64, (usize, usize)>,
     pub pushes: usize,
     /// What every call is said to have taken.
-    pub runs_for_ns: u32,
+    pub runs_for_ns: u64,
 }
 
 pub fn address(process: usize) -> Address {
@@ -90,6 +91,7 @@ impl World {
         let at = (0..processes)
             .map(|process| {
                 let mut owner = Owner::new(address(process), JobId::from_index(1));
+                owner.keep_history();
                 let class = owner.class(ClassSpec { resources: ResourceSet::new(), depth: 0 });
                 let function = owner.define(Payload(0));
                 Process {
@@ -106,6 +108,7 @@ impl World {
                     submitted: Vec::new(),
                     actors: Vec::new(),
                     errors: Vec::new(),
+                    records: Vec::new(),
                     said: Vec::new(),
                     interrupts: Vec::new(),
                     exits: 0,
@@ -222,6 +225,10 @@ impl World {
                 me.attached.remove(&index(peer));
             }
             Effect::CallsReady => {}
+            Effect::AttemptEnded { function, record } => {
+                assert_eq!(record.name as usize, function.index());
+                me.records.push(record);
+            }
             Effect::Interrupt { call, force } => me.interrupts.push((call, force)),
             Effect::Exit { .. } => me.exits += 1,
             Effect::DropPayload(payload) => {

@@ -2,8 +2,8 @@
 
 use super::read::Cursor;
 use super::{
-    ARENA, CALL, CANCEL, CANCEL_OBJECT, DEFINE, FETCH, FREE, INLINE, LEND_ACK, REGISTER, REGISTERED, REPLY, RETURN,
-    VALUE,
+    ARENA, CALL, CANCEL, CANCEL_OBJECT, DEFINE, FETCH, FREE, INLINE, LEND_ACK, RAN_LONG, RAN_UNIT, REGISTER,
+    REGISTERED, REPLY, RETURN, VALUE,
 };
 use iosdk_types::message::peer::{
     CallKind, Claim, Payload, PeerMessage, Place, ReplyStatus, WireCall, WireDep, WireReply, WireValue,
@@ -150,7 +150,11 @@ fn reply(cursor: &mut Cursor<'_>, lengths: &mut Lengths) -> Result<WireReply, Ba
         _ => return Err(BadFrame::Unknown("status")),
     };
     let count = cursor.u16()?;
-    let ran_ns = cursor.u32()?;
+    let ran = cursor.u32()?;
+    let ran_ns = match u64::from(ran & !RAN_LONG) {
+        units if ran & RAN_LONG != 0 => units * RAN_UNIT,
+        ns => ns,
+    };
     let key = cursor.u64()?;
     let count = cursor.can_hold(u32::from(count), VALUE_MIN)?;
     let mut returns = SmallVec::with_capacity(count);

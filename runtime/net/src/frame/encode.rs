@@ -1,8 +1,8 @@
 //! Writing messages.
 
 use super::{
-    ARENA, CALL, CANCEL, CANCEL_OBJECT, DEFINE, FETCH, FREE, INLINE, LEND_ACK, REGISTER, REGISTERED, REPLY, RETURN,
-    VALUE,
+    ARENA, CALL, CANCEL, CANCEL_OBJECT, DEFINE, FETCH, FREE, INLINE, LEND_ACK, RAN_LONG, RAN_UNIT, REGISTER,
+    REGISTERED, REPLY, RETURN, VALUE,
 };
 use iosdk_types::RefDescriptor;
 use iosdk_types::message::peer::{CallKind, Payload, PeerMessage, Place, ReplyStatus, WireCall, WireReply, WireValue};
@@ -145,10 +145,19 @@ fn reply(reply: &WireReply, payload: &mut impl FnMut(Payload) -> usize, head: &m
         ReplyStatus::NotStarted => 3,
     };
     let Ok(returns) = u16::try_from(reply.returns.len()) else { return false };
-    let mut fixed = start(REPLY, status, reply.ran_ns, reply.key);
+    let mut fixed = start(REPLY, status, ran(reply.ran_ns), reply.key);
     fixed[2..4].copy_from_slice(&returns.to_le_bytes());
     head.extend_from_slice(&fixed);
     reply.returns.iter().all(|returned| value(returned, payload, head))
+}
+
+/// Long times are rounded up. Readers that know no units see two seconds and more, too.
+#[inline]
+fn ran(ns: u64) -> u32 {
+    if ns < u64::from(RAN_LONG) {
+        return ns as u32;
+    }
+    RAN_LONG | ns.div_ceil(RAN_UNIT).min(u64::from(RAN_LONG - 1)) as u32
 }
 
 #[inline]

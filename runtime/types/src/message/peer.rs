@@ -78,8 +78,8 @@ pub enum ReplyStatus {
 pub struct WireReply {
     pub key: u64,
     pub status: ReplyStatus,
-    /// How long the body ran, in nanoseconds, saturating.
-    pub ran_ns: u32,
+    /// How long the body ran, in nanoseconds. A frame keeps about nine digits of it, and 26 days at most.
+    pub ran_ns: u64,
     pub returns: SmallVec<[WireValue; 1]>,
 }
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RayletToProcess {
-    /// Answer to the hello. Comes with three descriptors: own mailbox, arena, pin table.
+    /// Answer to the hello. Comes with three descriptors, own mailbox, arena, pin table, and where a
+    /// history is kept with two more: own history ring, and its bell.
     Welcome {
         version: u32,
         address: Address,

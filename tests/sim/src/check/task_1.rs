@@ -3,12 +3,15 @@
 
 use crate::check::{Verdict, broken};
 use crate::ghost::Ghost;
-use iosdk_types::{Address, TaskId};
+use iosdk_types::{Address, Map, TaskId, TaskRecord};
 
 const NAME: &str = "TASK-1";
 
 #[derive(Default)]
-pub struct Task1;
+pub struct Task1 {
+    /// How many attempts of each task were told to the history.
+    told: Map<TaskId, u32>,
+}
 
 impl Task1 {
     /// A worker won the claim of a call and is about to run it. `ended` says whether its live owner has an outcome already.
@@ -31,6 +34,22 @@ impl Task1 {
             );
             return broken(NAME, text);
         }
+        Ok(())
+    }
+
+    /// An owner told its history of an attempt that ended: each one once, in their order, and no more than its retries allow. One
+    /// that fails while it is submitted is told before anybody knows of it.
+    pub fn recorded(&mut self, ghost: &Ghost, record: &TaskRecord) -> Verdict {
+        let told = self.told.entry(record.task).or_default();
+        let retries = ghost.tasks.get(&record.task).map_or(0, |note| note.retries);
+        let most = u32::try_from(retries).map_or(u32::MAX, |retries| retries + 1);
+        if record.attempt != *told || *told >= most {
+            return broken(
+                NAME,
+                format!("{told} attempts of {} were told, of {most}, and now {record:?}", record.task),
+            );
+        }
+        *told += 1;
         Ok(())
     }
 }
