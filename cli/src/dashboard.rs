@@ -45,8 +45,13 @@ impl Dashboard {
         } else {
             print(&format!("{url}\n"))?;
             let minutes = ticket.seconds / 60;
-            eprintln!("iosdk: good for one browser, within {minutes} minutes; from another machine make a tunnel first:");
-            eprintln!("iosdk: ssh -N -L {port}:localhost:{port} HEAD", port = head.rsplit(':').next().unwrap_or_default());
+            eprintln!(
+                "iosdk: good for one browser, within {minutes} minutes; from another machine make a tunnel first:"
+            );
+            eprintln!(
+                "iosdk: ssh -N -L {port}:localhost:{port} HEAD",
+                port = head.rsplit(':').next().unwrap_or_default()
+            );
         }
         Ok(0)
     }

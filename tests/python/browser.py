@@ -103,14 +103,14 @@ class Browser:
             f"""new Promise((resolve, reject) => {{
                 const seen = () => {script};
                 if (seen()) return resolve();
-                const late = setTimeout(() => reject(new Error("not in time: " + document.body.innerText)), {timeout});
+                const late = setTimeout(() => reject(new Error("not in time: " + document.body?.innerText)), {timeout});
                 const watch = new MutationObserver(() => seen() && (clearTimeout(late), watch.disconnect(), resolve()));
                 watch.observe(document, {{subtree: true, childList: true, attributes: true, characterData: true}});
             }})"""
         )
 
     def sees(self, text):
-        self.wait(f"document.body.innerText.includes({json.dumps(text)})")
+        self.wait(f"document.body?.innerText.includes({json.dumps(text)})")
 
     def screenshot(self, path):
         data = self.call("Page.captureScreenshot", format="png")["data"]

@@ -20,6 +20,7 @@ const SECTIONS = [
 const main = document.getElementById("main");
 const nav = document.getElementById("nav");
 const status = document.getElementById("status");
+const leaving = document.getElementById("leave");
 const trouble = el("p", { class: "trouble", role: "alert", hidden: true });
 
 let current = null;
@@ -53,9 +54,9 @@ function show() {
   current?.closing.abort();
   const { section, id } = place();
   const [name, title, make] = SECTIONS.find(([known]) => known === section) ?? SECTIONS[0];
-  nav.hidden = false;
+  nav.hidden = leaving.hidden = false;
   const links = SECTIONS.map(([to, text]) => el("a", { href: `#/${to}`, "aria-current": to === name ? "page" : null }, text));
-  fill(nav, links, el("button", { class: "plain", click: leave }, "Sign out"));
+  fill(nav, links);
   document.title = `${id ?? title} – iosdk`;
   const closing = new AbortController();
   const body = el("div");
@@ -66,15 +67,10 @@ function show() {
   look();
 }
 
-function leave() {
-  signOut();
-  welcome("You are signed out.");
-}
-
 function welcome(text) {
   current?.closing.abort();
   current = null;
-  nav.hidden = true;
+  nav.hidden = leaving.hidden = true;
   say("", "");
   const input = el("input", { id: "token", type: "password", autocomplete: "off", required: true });
   const why = el("p", { class: "why", role: "alert" }, text);
@@ -144,6 +140,10 @@ addEventListener("hashchange", () => {
   else if (signedIn() && location.hash !== "#main") show();
 });
 document.addEventListener("visibilitychange", look);
+leaving.addEventListener("click", () => {
+  signOut();
+  welcome("");
+});
 
 /** The ticket in the address, which leaves it at once. */
 function ticket() {

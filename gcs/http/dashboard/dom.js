@@ -30,9 +30,9 @@ export function badge(state) {
 }
 
 /** Names and values; those without a value are left out. */
-export function facts(pairs) {
+export function facts(pairs, kind = "") {
   const there = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return el("dl", { class: "facts" }, there.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el("dl", { class: `facts ${kind}` }, there.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 
 /** A labelled field for a search; `changed` gets its text. */

@@ -23,12 +23,13 @@ export function resourceNames(total) {
 }
 
 export function duration(ms) {
+  if (ms > 0 && ms < 1000) return `${ms} ms`;
   const seconds = Math.max(0, Math.floor(ms / 1000));
   const [days, hours, minutes] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
   if (days) return `${days} d ${hours} h`;
   if (hours) return `${hours} h ${minutes} min`;
   if (minutes) return `${minutes} min ${seconds % 60} s`;
-  return seconds < 10 && ms % 1000 ? `${(Math.max(0, ms) / 1000).toFixed(1)} s` : `${seconds} s`;
+  return seconds < 10 && ms % 1000 ? `${(ms / 1000).toFixed(1)} s` : `${seconds} s`;
 }
 
 /** How long from `start` to `end`, or to now by whole seconds. */

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { Table, badge, choice, el, facts, fill, searchBox } from "./dom.js";
-import { moment, took } from "./format.js";
+import { moment, short, took } from "./format.js";
 import { Log } from "./log.js";
 
 const PAGE = 200;
@@ -16,7 +16,7 @@ export const jobColumns = [
   { name: "Command", of: (job) => job.entrypoint, wide: true },
   { name: "User", of: (job) => job.user },
   { name: "Started", of: (job) => moment(job.start_time) },
-  { name: "Took", of: (job) => took(job.start_time, job.end_time), number: true },
+  { name: "Took", of: (job) => (job.status === "PENDING" ? null : took(job.start_time, job.end_time)), number: true },
   { name: "Exit", of: (job) => job.driver_exit_code, number: true },
 ];
 
@@ -69,13 +69,13 @@ export function jobView(root, id, closing) {
       ["Command", el("code", {}, job.entrypoint)],
       ["Message", job.message],
       ["User", job.user],
-      ["Started", moment(job.start_time)],
+      [job.status === "PENDING" ? "Submitted" : "Started", moment(job.start_time)],
       ["Ended", moment(job.end_time)],
-      ["Took", took(job.start_time, job.end_time)],
+      [job.end_time ? "Took" : job.status === "PENDING" ? "Waits for" : "Runs for", took(job.start_time, job.end_time)],
       ["Exit code", job.driver_exit_code],
       ["Process", job.driver_info?.pid],
-      ["Node", job.driver_node_id && job.driver_node_id.slice(0, 12)],
-    ]));
+      ["Node", short(job.driver_node_id)],
+    ], "columns"));
     const parts = [["Runtime environment", job.runtime_env], ["Metadata", job.metadata], ["Secrets", job.secret_env]];
     const there = parts.filter(([, value]) => filled(value));
     const text = JSON.stringify(there);

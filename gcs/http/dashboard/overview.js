@@ -51,7 +51,7 @@ export function overviewView(root) {
     const alive = cluster.nodes.filter((node) => node.alive);
     const lost = cluster.nodes.length - alive.length;
     const ended = (state) => jobs.filter((job) => job.status === state).length;
-    const of = `of the latest ${jobs.length}`;
+    const of = `latest ${jobs.length}`;
     fill(cards,
       card("Nodes", alive.length, lost ? `${lost} lost` : "all alive", "#/nodes"),
       card("Running", cluster.jobs_running, "jobs", "#/jobs"),

@@ -1,6 +1,6 @@
 // Tasks and actors, from the state API.
 
-import { get } from "./api.js";
+import { Missing, get } from "./api.js";
 import { Table, badge, choice, el, fill, searchBox } from "./dom.js";
 import { moment, short, took } from "./format.js";
 
@@ -66,7 +66,13 @@ function stateView({ title, path, key, states, columns }) {
     }
 
     async function poll(signal) {
-      const answer = await get(`/api/v0/${path}?limit=${LIMIT}${state && `&state=${state}`}`, signal);
+      let answer;
+      try {
+        answer = await get(`/api/v0/${path}?limit=${LIMIT}${state && `&state=${state}`}`, signal);
+      } catch (error) {
+        if (!(error instanceof Missing)) throw error;
+        return table.show([], `This version of the head does not list ${path}: it has no /api/v0/${path}.`);
+      }
       // Ray's state API wraps the same once more.
       const page = answer.data?.result ?? answer.result;
       [rows, total] = [page.result, page.total];
