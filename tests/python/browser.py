@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import signal
+import tempfile
 import time
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -19,6 +20,7 @@ FLAGS = [
     "--disable-dev-shm-usage",
     "--disable-background-networking",
     "--disable-component-update",
+    "--disable-breakpad",
     "--no-first-run",
     "--no-proxy-server",
 ]
@@ -27,11 +29,15 @@ FLAGS = [
 class Browser:
     """One tab. Use as a context manager: it leaves no process."""
 
-    def __init__(self, folder):
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="b-")
+        folder = self.folder.name
         ours, self.write = os.pipe()
         self.read, theirs = os.pipe()
         words = [PROGRAM, *FLAGS, f"--user-data-dir={folder}/profile", "about:blank"]
-        env = dict(os.environ, HOME=str(folder), XDG_CONFIG_HOME=f"{folder}/config", XDG_CACHE_HOME=f"{folder}/cache")
+        env = dict(
+            os.environ, HOME=folder, TMPDIR=folder, XDG_CONFIG_HOME=f"{folder}/config", XDG_CACHE_HOME=f"{folder}/cache"
+        )
         quiet = os.open(f"{folder}/chromium.log", os.O_WRONLY | os.O_CREAT, 0o600)
         actions = [(os.POSIX_SPAWN_DUP2, ours, 3), (os.POSIX_SPAWN_DUP2, theirs, 4), (os.POSIX_SPAWN_DUP2, quiet, 2)]
         self.pid = os.posix_spawn(PROGRAM, words, env, file_actions=actions, setpgroup=0)
@@ -47,10 +53,15 @@ class Browser:
         return self
 
     def __exit__(self, *_):
-        os.killpg(self.pid, signal.SIGKILL)
+        self.session = None
+        os.write(self.write, json.dumps({"id": 0, "method": "Browser.close"}).encode() + b"\0")
+        while select.select([self.read], [], [], PATIENCE)[0] and os.read(self.read, 1 << 20):
+            pass
+        os.killpg(self.pid, signal.SIGKILL)  # whoever is left of it
         os.waitpid(self.pid, 0)
         os.close(self.read)
         os.close(self.write)
+        self.folder.cleanup()
 
     def message(self, deadline):
         while b"\0" not in self.buffer:
