@@ -82,9 +82,11 @@ impl Door {
                 let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
                 check_host(headers, local)?;
                 check_origin(headers)?;
-                if shows(headers, token) {
+                if path == OPEN_PATH || is_public(method, path) {
+                    Ok(Standing::Visitor)
+                } else if shows(headers, token) {
                     Ok(Standing::Trusted)
-                } else if path == OPEN_PATH || is_public(method, path) || shows_pass(method, path, headers) {
+                } else if shows_pass(method, path, headers) {
                     Ok(Standing::Visitor)
                 } else {
                     Err(unauthorized(token))
