@@ -1,5 +1,7 @@
 // Elements. Whatever comes from the head becomes text, never markup.
 
+import { stateName } from "./format.js";
+
 /** An element with properties (`class`, `data-*` and `aria-*` as attributes, functions as listeners) and children. */
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -26,7 +28,7 @@ export function badge(state) {
     [/^(PENDING|SUBMITTED|RESTARTING|STOPPED|DEPENDENCIES)/, "wait"],
   ];
   const kind = kinds.find(([names]) => names.test(state));
-  return el("span", { class: `badge ${kind ? kind[1] : ""}` }, (state ?? "unknown").replaceAll("_", " ").toLowerCase());
+  return el("span", { class: `badge ${kind ? kind[1] : ""}` }, stateName(state ?? "UNKNOWN"));
 }
 
 /** Names and values; those without a value are left out. */

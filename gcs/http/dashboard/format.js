@@ -22,6 +22,18 @@ export function resourceNames(total) {
   return [...first.filter((name) => name in total), ...rest.sort()];
 }
 
+const STATES = {
+  PENDING_ARGS_AVAIL: "waits for arguments",
+  PENDING_NODE_ASSIGNMENT: "waits for a worker",
+  SUBMITTED_TO_WORKER: "at a worker",
+  PENDING_CREATION: "being made",
+  DEPENDENCIES_UNREADY: "waits for arguments",
+};
+
+export function stateName(state) {
+  return STATES[state] ?? state.replaceAll("_", " ").toLowerCase();
+}
+
 export function duration(ms) {
   if (ms > 0 && ms < 1000) return `${ms} ms`;
   const seconds = Math.max(0, Math.floor(ms / 1000));

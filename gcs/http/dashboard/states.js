@@ -2,7 +2,7 @@
 
 import { Missing, get } from "./api.js";
 import { Table, badge, choice, el, fill, searchBox } from "./dom.js";
-import { moment, short, took } from "./format.js";
+import { moment, short, stateName, took } from "./format.js";
 
 const LIMIT = 500;
 
@@ -50,7 +50,7 @@ function stateView({ title, path, key, states, columns }) {
     let [rows, total, words, state] = [[], 0, "", ""];
     const table = new Table(title, columns, key);
     const count = el("span", { class: "quiet", role: "status" });
-    const options = [["", "All states"], ...states.map((name) => [name, name.replaceAll("_", " ").toLowerCase()])];
+    const options = [["", "All states"], ...states.map((name) => [name, stateName(name)])];
     fill(root, el("h1", {}, `${title} `, count),
       el("div", { class: "tools" },
         searchBox("Search by name, id, job or process", (text) => ((words = text), show())),
@@ -60,8 +60,8 @@ function stateView({ title, path, key, states, columns }) {
     function show() {
       const has = (row) => texts(row).some((text) => String(text).toLowerCase().includes(words));
       const found = words ? rows.filter(has) : rows;
-      const among = total > rows.length ? `${rows.length} that were looked through, of ${total}` : rows.length;
-      fill(count, found.length === rows.length && total <= rows.length ? total : `${found.length} of ${among}`);
+      const all = total > rows.length ? `${rows.length.toLocaleString()} of ${total.toLocaleString()}` : rows.length;
+      fill(count, words ? `${found.length} found in ${all}` : all);
       table.show(found, words || state ? `No ${path} match.` : `There are no ${path}.`);
     }
 
