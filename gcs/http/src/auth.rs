@@ -7,15 +7,18 @@ use crate::dashboard::{SESSION_PATH, is_public};
 use crate::pace::Pace;
 use crate::pass::{SESSIONS, TICKETS};
 use crate::token::{COOKIE, Token};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 use subtle::Choice;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Where a connection comes in. Every request of it carries this.
 #[derive(Clone, Copy)]
@@ -31,6 +34,8 @@ pub(crate) struct Door {
     /// None on the Unix socket.
     token: Option<Token>,
     pace: Arc<Pace>,
+    /// For answers to sessions.
+    places: Arc<Semaphore>,
 }
 
 /// How a caller got in.
@@ -38,9 +43,13 @@ pub(crate) struct Door {
 enum Standing {
     /// By the token, or as this user.
     Trusted,
-    /// As anybody, or by a pass of the dashboard.
-    Visitor,
+    Anybody,
+    /// By a pass of the dashboard.
+    Session,
 }
+
+/// Answers to sessions that may be under way: a log that is followed is one for as long as the job runs.
+const ANSWERS_MAX: usize = 32;
 
 /// What is there says "ok" and nothing else. Beside it only the dashboard's page is open, which says nothing of the cluster.
 const OPEN_PATH: &str = "/healthz";
@@ -52,7 +61,15 @@ pub(crate) async fn guard(State(door): State<Door>, request: Request, next: Next
         door.pace.turn().await;
     }
     match admitted {
-        Ok(_) => next.run(request).await,
+        Ok(Standing::Session) => match door.places.try_acquire_owned() {
+            Ok(place) => hold(next.run(request).await, place),
+            Err(_) => {
+                let text =
+                    format!("{ANSWERS_MAX} answers to the dashboard are under way; close pages that follow logs");
+                ApiError::unavailable(text).into_response()
+            }
+        },
+        Ok(Standing::Trusted | Standing::Anybody) => next.run(request).await,
         Err(refusal) => {
             let mut response = refusal.into_response();
             let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
@@ -66,9 +83,19 @@ pub(crate) async fn guard(State(door): State<Door>, request: Request, next: Next
     }
 }
 
+/// Until the answer has been sent, or its reader has gone.
+fn hold(response: Response, place: OwnedSemaphorePermit) -> Response {
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &place;
+            frame
+        }))
+    })
+}
+
 impl Door {
     pub(crate) fn new(token: Option<Token>) -> Self {
-        Self { token, pace: Arc::new(Pace::new()) }
+        Self { token, pace: Arc::new(Pace::new()), places: Arc::new(Semaphore::new(ANSWERS_MAX)) }
     }
 
     fn admit<B>(&self, caller: Option<Caller>, request: &axum::http::Request<B>) -> Result<Standing, ApiError> {
@@ -83,11 +110,11 @@ impl Door {
                 check_host(headers, local)?;
                 check_origin(headers)?;
                 if path == OPEN_PATH || is_public(method, path) {
-                    Ok(Standing::Visitor)
+                    Ok(Standing::Anybody)
                 } else if shows(headers, token) {
                     Ok(Standing::Trusted)
                 } else if shows_pass(method, path, headers) {
-                    Ok(Standing::Visitor)
+                    Ok(Standing::Session)
                 } else {
                     Err(unauthorized(token))
                 }
@@ -129,7 +156,8 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 fn shows_pass(method: &Method, path: &str, headers: &HeaderMap) -> bool {
     let Some(shown) = bearer(headers) else { return false };
     match *method {
-        Method::GET | Method::HEAD => SESSIONS.has(shown, Instant::now()),
+        // A WebSocket would outlive its answer.
+        Method::GET | Method::HEAD => !headers.contains_key(header::UPGRADE) && SESSIONS.has(shown, Instant::now()),
         Method::POST => path == SESSION_PATH && TICKETS.take(shown, Instant::now()),
         _ => false,
     }

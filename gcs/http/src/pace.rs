@@ -26,11 +26,11 @@ impl Pace {
     /// Who goes away while it waits leaves its turn to the next.
     pub(crate) async fn turn(&self) {
         let mut last = self.last.lock().await;
-        let due = *last + GAP;
+        let due = (*last).max(saved(Instant::now())) + GAP;
         if due > Instant::now() {
             sleep_until(due + BATCH - GAP).await;
         }
-        *last = due.max(saved(Instant::now()));
+        *last = due;
     }
 }
 

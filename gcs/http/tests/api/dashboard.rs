@@ -1,6 +1,6 @@
 //! The dashboard: its page for anybody, its passes for whoever has the token, and what a session may do.
 
-use crate::client::{Reply, Server, TOKEN, bare, request};
+use crate::client::{PATIENCE, Reply, Server, TOKEN, bare, request};
 use hyper::Method;
 use serde_json::json;
 
@@ -163,4 +163,33 @@ async fn a_session_reads_and_changes_nothing() {
     cookie.headers_mut().insert("cookie", format!("iosdk-token={word}").parse().unwrap());
     assert_eq!(server.ask(cookie).await.status, 401);
     assert_eq!(with(&server, Method::GET, "/api/version", &word[1..]).await.status, 401);
+}
+
+#[tokio::test]
+async fn sessions_follow_so_many_logs_and_no_more() {
+    let server = Server::start().await;
+    server.post("/api/jobs/", json!({"entrypoint": "sleep 9", "submission_id": "a"})).await.json();
+    let word = session(&server).await;
+    let follow = || {
+        let mut follow = bare(Method::GET, "/api/jobs/a/logs/raw?follow=1", "");
+        follow.headers_mut().insert("authorization", format!("Bearer {word}").parse().unwrap());
+        follow
+    };
+    let mut followed = Vec::new();
+    for _ in 0..32 {
+        followed.push(server.send(follow()).await);
+        assert_eq!(followed.last().unwrap().status(), 200);
+    }
+    server.ask(follow()).await.fails(503, &["32 answers", "close pages"]);
+    assert_eq!(server.get("/api/jobs/a").await.status, 200, "the token waits for no session");
+    followed.pop();
+    let again = async { while with(&server, Method::GET, "/api/cluster", &word).await.status == 503 {} };
+    tokio::time::timeout(PATIENCE, again).await.expect("the place of the page that was closed");
+    let mut upgrade = bare(Method::GET, "/api/jobs/a/logs/tail", "");
+    for (name, value) in
+        [("authorization", &format!("Bearer {word}")[..]), ("connection", "upgrade"), ("upgrade", "websocket")]
+    {
+        upgrade.headers_mut().insert(name, value.parse().unwrap());
+    }
+    assert_eq!(server.ask(upgrade).await.status, 401);
 }
