@@ -5,6 +5,7 @@ mod client;
 mod completion;
 mod config;
 mod daemon;
+mod dashboard;
 mod data_dir;
 mod failure;
 mod gcs;
@@ -32,6 +33,7 @@ Examples:
   iosdk job list                                  what runs, what waits, what is over
   iosdk status                                    nodes, resources, addresses
   iosdk usage                                     who used how much
+  iosdk dashboard                                 the same in a browser
   iosdk stop
 
 With the Python package, `iosdk demo` runs an example: some 40 models cross-validated on all CPUs.
@@ -78,6 +80,7 @@ enum Command {
     Job(job::Job),
     Logs(job::logs::Logs),
     Usage(usage::Usage),
+    Dashboard(dashboard::Dashboard),
     Completion(completion::Completion),
 }
 
@@ -133,6 +136,7 @@ fn dispatch(command: Command, program: &[OsString]) -> Done {
         Command::Job(job) => job.run(),
         Command::Logs(logs) => logs.run(),
         Command::Usage(usage) => usage.run(),
+        Command::Dashboard(dashboard) => dashboard.run(),
         Command::Completion(completion) => completion.run(),
     }
 }

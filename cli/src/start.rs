@@ -154,6 +154,7 @@ impl Start {
             ("from Python", format!("iosdk.init(address={address:?})")),
             ("a job", format!("iosdk job submit{flag} --working-dir . -- python train.py")),
             ("what it does", format!("iosdk status{flag}")),
+            ("in a browser", format!("iosdk dashboard{flag}")),
             ("HTTP API", format!("{url}/api/ with the token in {token}")),
             ("stop it", format!("iosdk stop{option}")),
         ]);

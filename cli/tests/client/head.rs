@@ -52,6 +52,16 @@ fn a_head_is_started_asked_and_stopped() {
     assert_eq!((&status["url"], &status["pid"]), (&started["url"], &started["pid"]));
     let token = started["token_file"].as_str().unwrap();
     place.run(&["status", "--address", url, "--token-file", token]).ok();
+    let shown = place.run(&["dashboard", "--json"]).json();
+    assert_eq!((&shown["head"], &shown["seconds"]), (&started["url"], &Value::from(300)));
+    let login = format!("{url}/#login=");
+    assert!(shown["url"].as_str().unwrap().starts_with(&login), "{shown}");
+    let remote = place.run(&["dashboard", "--address", url, "--token-file", token]);
+    assert!(remote.ok().starts_with(&login) && remote.err.contains("ssh -N -L"), "{remote:?}");
+    assert_ne!(remote.out.trim(), shown["url"]);
+    let mut opening = place.command(&["dashboard", "--open"]);
+    opening.env("PATH", place.dir());
+    run(opening).fails(1, &["xdg-open", "without --open"]);
     let ran = place.run(&["job", "submit", "--submission-id", "a", "--", "echo out; exit 3"]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert!(ran.out.contains("\nout\nJob 'a' failed"), "{ran:?}");

@@ -1,15 +1,24 @@
-//! Who may ask: over TCP who shows the token, over the Unix socket who is this user. Decided from the head of a request alone,
-//! before its address, query or body means anything. Pages of other origins are refused even with the token.
+//! Who may ask: over TCP who shows the token, over the Unix socket who is this user; a session of the dashboard may read. Decided
+//! from the head of a request alone, before its address, query or body means anything. Pages of other origins are refused even
+//! with the token.
 
 use crate::ApiError;
+use crate::dashboard::{SESSION_PATH, is_public};
+use crate::pace::Pace;
+use crate::pass::{SESSIONS, TICKETS};
 use crate::token::{COOKIE, Token};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
 use subtle::Choice;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Where a connection comes in. Every request of it carries this.
 #[derive(Clone, Copy)]
@@ -20,17 +29,47 @@ pub(crate) enum Caller {
     Unix { uid: u32 },
 }
 
-/// None on the Unix socket.
 #[derive(Clone)]
-pub(crate) struct Door(pub(crate) Option<Token>);
+pub(crate) struct Door {
+    /// None on the Unix socket.
+    token: Option<Token>,
+    pace: Arc<Pace>,
+    /// For answers to sessions.
+    places: Arc<Semaphore>,
+}
 
-/// The one path that anybody may ask for. What is there says "ok" and nothing else.
-pub(crate) const OPEN_PATH: &str = "/healthz";
+/// How a caller got in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// By the token, or as this user.
+    Trusted,
+    Anybody,
+    /// By a pass of the dashboard.
+    Session,
+}
+
+/// Answers to sessions that may be under way: a log that is followed is one for as long as the job runs.
+const ANSWERS_MAX: usize = 32;
+
+/// What is there says "ok" and nothing else. Beside it only the dashboard's page is open, which says nothing of the cluster.
+const OPEN_PATH: &str = "/healthz";
 
 pub(crate) async fn guard(State(door): State<Door>, request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Caller>().copied();
-    match door.admit(caller, request.uri().path(), request.headers()) {
-        Ok(()) => next.run(request).await,
+    let admitted = door.admit(caller, &request);
+    if admitted != Ok(Standing::Trusted) {
+        door.pace.turn().await;
+    }
+    match admitted {
+        Ok(Standing::Session) => match door.places.try_acquire_owned() {
+            Ok(place) => hold(next.run(request).await, place),
+            Err(_) => {
+                let text =
+                    format!("{ANSWERS_MAX} answers to the dashboard are under way; close pages that follow logs");
+                ApiError::unavailable(text).into_response()
+            }
+        },
+        Ok(Standing::Trusted | Standing::Anybody) => next.run(request).await,
         Err(refusal) => {
             let mut response = refusal.into_response();
             let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
@@ -44,18 +83,41 @@ pub(crate) async fn guard(State(door): State<Door>, request: Request, next: Next
     }
 }
 
+/// Until the answer has been sent, or its reader has gone.
+fn hold(response: Response, place: OwnedSemaphorePermit) -> Response {
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &place;
+            frame
+        }))
+    })
+}
+
 impl Door {
-    fn admit(&self, caller: Option<Caller>, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
-        match (caller, &self.0) {
+    pub(crate) fn new(token: Option<Token>) -> Self {
+        Self { token, pace: Arc::new(Pace::new()), places: Arc::new(Semaphore::new(ANSWERS_MAX)) }
+    }
+
+    fn admit<B>(&self, caller: Option<Caller>, request: &axum::http::Request<B>) -> Result<Standing, ApiError> {
+        match (caller, &self.token) {
             (Some(Caller::Unix { uid }), None) => {
                 let own = rustix::process::getuid().as_raw();
                 let text = || format!("this socket belongs to the user with uid {own}, yours is {uid}");
-                if uid == own { Ok(()) } else { Err(ApiError::new(StatusCode::FORBIDDEN, text())) }
+                if uid == own { Ok(Standing::Trusted) } else { Err(ApiError::new(StatusCode::FORBIDDEN, text())) }
             }
             (Some(Caller::Tcp { local }), Some(token)) => {
+                let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
                 check_host(headers, local)?;
                 check_origin(headers)?;
-                if path == OPEN_PATH || shows(headers, token) { Ok(()) } else { Err(unauthorized(token)) }
+                if path == OPEN_PATH || is_public(method, path) {
+                    Ok(Standing::Anybody)
+                } else if shows(headers, token) {
+                    Ok(Standing::Trusted)
+                } else if shows_pass(method, path, headers) {
+                    Ok(Standing::Session)
+                } else {
+                    Err(unauthorized(token))
+                }
             }
             // A door without a lock, or a caller from nowhere: neither is opened by accident.
             _ => Err(ApiError::internal("the connection does not say where it comes from")),
@@ -75,15 +137,30 @@ fn unauthorized(token: &Token) -> ApiError {
 
 /// The header decides where there is one; else any cookie of the right name.
 fn shows(headers: &HeaderMap, token: &Token) -> bool {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let (scheme, shown) = value.as_bytes().split_at_checked("Bearer ".len()).unwrap_or_default();
-        return scheme.eq_ignore_ascii_case(b"Bearer ") && token.is(shown);
+    if headers.contains_key(header::AUTHORIZATION) {
+        return bearer(headers).is_some_and(|shown| token.is(shown));
     }
     let cookies =
         headers.get_all(header::COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
     let named = cookies.filter_map(|cookie| cookie.trim_ascii().strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"="));
     // Each is looked at, so that the time does not tell which one it was.
     named.fold(Choice::from(0), |found, shown| found | Choice::from(u8::from(token.is(shown)))).into()
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, shown) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(shown)
+}
+
+/// A session reads whatever there is; a ticket opens a session, and is used up by that.
+fn shows_pass(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+    let Some(shown) = bearer(headers) else { return false };
+    match *method {
+        // A WebSocket would outlive its answer.
+        Method::GET | Method::HEAD => !headers.contains_key(header::UPGRADE) && SESSIONS.has(shown, Instant::now()),
+        Method::POST => path == SESSION_PATH && TICKETS.take(shown, Instant::now()),
+        _ => false,
+    }
 }
 
 /// A name that somebody else's page made point here is refused: the name is theirs.
@@ -139,8 +216,9 @@ mod tests {
     #[test]
     fn only_this_user_gets_through_the_unix_socket() {
         let own = rustix::process::getuid().as_raw();
-        let knock = |uid| Door(None).admit(Some(Caller::Unix { uid }), "/api/version", &HeaderMap::new());
-        assert!(knock(own).is_ok());
+        let request = axum::http::Request::new(());
+        let knock = |uid| Door::new(None).admit(Some(Caller::Unix { uid }), &request);
+        assert_eq!(knock(own), Ok(Standing::Trusted));
         let refusal = knock(own + 1).unwrap_err();
         assert_eq!(refusal.status(), 403);
         assert!(refusal.message().contains(&(own + 1).to_string()), "{refusal}");
@@ -148,9 +226,10 @@ mod tests {
 
     #[test]
     fn a_connection_from_nowhere_is_refused() {
-        assert_eq!(Door(None).admit(None, "/healthz", &HeaderMap::new()).unwrap_err().status(), 500);
+        let request = axum::http::Request::builder().uri("/healthz").body(()).unwrap();
+        assert_eq!(Door::new(None).admit(None, &request).unwrap_err().status(), 500);
         let tcp = Caller::Tcp { local: "127.0.0.1:1".parse().unwrap() };
-        assert_eq!(Door(None).admit(Some(tcp), "/healthz", &HeaderMap::new()).unwrap_err().status(), 500);
+        assert_eq!(Door::new(None).admit(Some(tcp), &request).unwrap_err().status(), 500);
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! The head's HTTP: the job API that Ray's client speaks, logs, packages, usage, health and metrics. It decides nothing about
-//! jobs: what they are and do is behind the trait `Head`.
+//! The head's HTTP: the job API that Ray's client speaks, logs, packages, usage, health, metrics and the dashboard's page. It
+//! decides nothing about jobs: what they are and do is behind the trait `Head`.
 
 #[cfg(test)]
 extern crate self as iosdk_http;
 
 mod auth;
 mod cluster;
+mod dashboard;
 mod errors;
 #[cfg(test)]
 #[path = "../tests/api/fake.rs"]
@@ -19,7 +20,9 @@ mod health;
 mod jobs;
 mod logs;
 mod metrics;
+mod pace;
 mod packages;
+mod pass;
 mod query;
 mod routes;
 mod secret;
@@ -32,6 +35,7 @@ mod token;
 mod types;
 mod usage;
 
+pub use dashboard::DashboardPass;
 pub use errors::ApiError;
 pub use head::Head;
 pub use packages::{package_path, sweep_uploads};

@@ -1,7 +1,8 @@
 //! The table of routes, and what every handler has at hand.
 
 use crate::auth::{Door, guard};
-use crate::{ApiError, Head, cluster, health, jobs, logs, metrics, packages, usage};
+use crate::dashboard::SESSION_PATH;
+use crate::{ApiError, Head, cluster, dashboard, health, jobs, logs, metrics, packages, usage};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header;
@@ -20,6 +21,10 @@ pub(crate) struct App<H> {
 
 pub(crate) fn router<H: Head>(app: App<H>, door: Door) -> Router {
     Router::new()
+        .route("/", get(dashboard::file))
+        .route("/dashboard/{name}", get(dashboard::file))
+        .route("/api/dashboard/ticket", post(dashboard::ticket))
+        .route(SESSION_PATH, post(dashboard::session))
         .route("/healthz", get(health::healthz::<H>))
         .route("/metrics", get(metrics::metrics::<H>))
         .route("/api/version", get(health::version::<H>))

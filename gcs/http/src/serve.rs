@@ -44,12 +44,12 @@ impl Default for Limits {
 
 /// Serves until the listener fails. Dropped before, it ends every connection.
 pub async fn serve(listener: TcpListener, token: Token, head: impl Head) -> io::Result<()> {
-    run(&listener, Door(Some(token)), head, Limits::default()).await
+    run(&listener, Door::new(Some(token)), head, Limits::default()).await
 }
 
 /// The same for processes of this user: no token, the kernel says who they are.
 pub async fn serve_unix(listener: UnixListener, head: impl Head) -> io::Result<()> {
-    run(&listener, Door(None), head, Limits::default()).await
+    run(&listener, Door::new(None), head, Limits::default()).await
 }
 
 pub(crate) async fn run<L: Listen>(listener: &L, door: Door, head: impl Head, limits: Limits) -> io::Result<()> {

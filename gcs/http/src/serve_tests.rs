@@ -28,7 +28,7 @@ fn start(limits: Limits) -> Server {
     let socket = scratch.path().join("api");
     let listener = UnixListener::bind(&socket).unwrap();
     let head = Fake::new(scratch.path());
-    let task = tokio::spawn(async move { run(&listener, Door(None), head, limits).await });
+    let task = tokio::spawn(async move { run(&listener, Door::new(None), head, limits).await });
     Server { socket, task, _scratch: scratch }
 }
 

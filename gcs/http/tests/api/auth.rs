@@ -52,7 +52,7 @@ async fn who_is_refused_learns_what_to_do_and_nothing_about_routes() {
     assert_eq!(first.headers["www-authenticate"], "Bearer");
     assert_eq!(first.headers["connection"], "close");
     for (method, path) in [
-        (Method::GET, "/"),
+        (Method::POST, "/"),
         (Method::GET, "/api/nothing"),
         (Method::PATCH, "/api/jobs/"),
         (Method::GET, "/metrics"),

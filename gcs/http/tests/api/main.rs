@@ -2,6 +2,7 @@
 
 mod auth;
 mod client;
+mod dashboard;
 mod fake;
 mod jobs;
 mod logs;
