@@ -107,6 +107,29 @@ fn the_layout_does_not_change() {
 }
 
 #[test]
+fn a_long_time_is_rounded_up() {
+    let sent_as = |ran_ns| {
+        let reply = WireReply { key: 1, status: ReplyStatus::Ok, ran_ns, returns: smallvec![] };
+        let Ok((PeerMessage::Reply(reply), _)) = decode(&encode(&(PeerMessage::Reply(reply), vec![]))) else {
+            panic!()
+        };
+        reply.ran_ns
+    };
+    let two_seconds = 1 << 31;
+    assert_eq!(sent_as(two_seconds - 1), two_seconds - 1);
+    assert_eq!(sent_as(two_seconds), two_seconds);
+    assert_eq!(sent_as(two_seconds + 1), two_seconds + (1 << 20));
+    let days = 24 * 3600 * 1_000_000_000;
+    assert!((25 * days..25 * days + (1 << 20)).contains(&sent_as(25 * days)));
+    assert!((26 * days..27 * days).contains(&sent_as(u64::MAX)));
+    // A short time is not said in the units of a long one.
+    let (case, _) = golden().swap_remove(2);
+    let mut bytes = encode(&case);
+    bytes[4..8].copy_from_slice(&(1u32 << 31 | 2047).to_le_bytes());
+    assert_eq!(decode(&bytes), Err(BadFrame::Unknown("time")));
+}
+
+#[test]
 fn every_shorter_or_longer_message_is_refused() {
     for (case, _) in golden() {
         let mut bytes = encode(&case);

@@ -152,8 +152,9 @@ fn reply(cursor: &mut Cursor<'_>, lengths: &mut Lengths) -> Result<WireReply, Ba
     let count = cursor.u16()?;
     let ran = cursor.u32()?;
     let ran_ns = match u64::from(ran & !RAN_LONG) {
-        units if ran & RAN_LONG != 0 => units * RAN_UNIT,
-        ns => ns,
+        ns if ran & RAN_LONG == 0 => ns,
+        units if units * RAN_UNIT >= u64::from(RAN_LONG) => units * RAN_UNIT,
+        _ => return Err(BadFrame::Unknown("time")),
     };
     let key = cursor.u64()?;
     let count = cursor.can_hold(u32::from(count), VALUE_MIN)?;
