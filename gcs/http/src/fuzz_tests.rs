@@ -29,7 +29,7 @@ fn requests() {
     let guard = runtime.enter();
     let listener = UnixListener::bind(&socket).expect("a socket");
     let (head, limits) = (Fake::new(scratch.path()), Limits::default());
-    let serving = tokio::spawn(async move { run(&listener, Door(None), head, limits).await });
+    let serving = tokio::spawn(async move { run(&listener, Door::new(None), head, limits).await });
     drop(guard);
     bolero::check!().for_each(|bytes: &[u8]| {
         runtime.block_on(async {
