@@ -54,7 +54,7 @@ impl World {
     pub(crate) fn new(config: Config, capacities: &[i64]) -> Self {
         let machines = capacities.iter().enumerate().map(|(node, cpu)| (node as u32, Machine::new(*cpu))).collect();
         Self {
-            gcs: Gcs::new(config.clone()),
+            gcs: Gcs::new(config),
             ledger: Ledger::new(config.slots),
             config,
             now: Time(0),
@@ -208,7 +208,7 @@ impl World {
             Some((from, snapshot)) => (*from, Some(snapshot.clone())),
             None => (0, None),
         };
-        Gcs::recover(self.config.clone(), snapshot, self.log[from..].to_vec())
+        Gcs::recover(self.config, snapshot, self.log[from..].to_vec())
     }
 
     pub(crate) fn recovered_is_live(&self) {
