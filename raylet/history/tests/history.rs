@@ -306,7 +306,7 @@ fn written(batches: &[(u32, u64)]) -> History {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn pages_are_the_rows_that_match(batches in batches(), filters in proptest::collection::vec(filter(), 3), limit in 1usize..50) {
