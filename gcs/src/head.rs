@@ -10,6 +10,7 @@ use crate::recover::recover;
 use crate::seat::{self, Log};
 use crate::service::GcsService;
 use crate::{link, raylets};
+use iosdk_complain::complain;
 use iosdk_gcs_core::{Config, Gcs};
 use iosdk_http::Token;
 use std::fs::File;

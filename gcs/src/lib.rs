@@ -3,9 +3,6 @@
 //! concurrently. The cluster of one driver has it in its raylet's process and without a log; a head has a log and the HTTP API,
 //! as a process of its own or in the raylet's.
 
-#[macro_use]
-mod complain;
-
 pub mod codec;
 mod data;
 mod event;

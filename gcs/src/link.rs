@@ -4,6 +4,7 @@ use crate::codec::Rmp;
 use crate::local::LinkEvent;
 use crate::service::{MESSAGE_LIMIT, PATH};
 use hyper_util::rt::TokioIo;
+use iosdk_complain::complain;
 use iosdk_types::message::{GcsToRaylet, RayletToGcs};
 use std::time::Duration;
 use tokio::net::UnixStream;

@@ -5,6 +5,7 @@ use crate::event::Event;
 use crate::link;
 use crate::seat;
 use crate::service::GcsService;
+use iosdk_complain::complain;
 use iosdk_gcs_core::{Effect, Input};
 use iosdk_types::Machine;
 use iosdk_types::message::{GcsToRaylet, RayletToGcs};

@@ -1,5 +1,6 @@
 //! The socket over which raylets of other processes join. Only those of this user may.
 
+use iosdk_complain::complain;
 use std::io;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};

@@ -1,6 +1,7 @@
 //! The machine as the event log says it was.
 
 use crate::data::DataDir;
+use iosdk_complain::complain;
 use iosdk_gcs_core::{ApiCall, ApiReply, Config, Effect, Gcs, Input, Record};
 use iosdk_gcs_log::{EventStore, Opened};
 use iosdk_types::{Machine, Set, Time};

@@ -2,6 +2,7 @@
 
 use crate::codec::Rmp;
 use crate::event::Event;
+use iosdk_complain::complain;
 use iosdk_types::message::{GcsToRaylet, RayletToGcs};
 use std::convert::Infallible;
 use std::future::Future;

@@ -5,6 +5,7 @@ use crate::data::DataDir;
 use crate::event::{Event, Released};
 use crate::journal::{Order, Work};
 use crate::stored::{Stored, key, write_secrets};
+use iosdk_complain::complain;
 use iosdk_gcs_core::{Effect, Record};
 use iosdk_gcs_log::{Entry, EventStore};
 use iosdk_types::message::GcsToRaylet;

@@ -8,6 +8,7 @@ use crate::node::Node;
 use crate::output::Output;
 use crate::poll::Source;
 use crate::process::{Life, Process, WorkerEnds};
+use iosdk_complain::complain;
 use iosdk_raylet_core::Input;
 use iosdk_types::{Address, JobId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -175,7 +176,7 @@ impl<G: GcsLink> Node<G> {
     }
 
     fn fork_failed(&mut self, number: u32, why: String) {
-        eprintln!("raylet: worker {number} was not started: {why}");
+        complain!("raylet: worker {number} was not started: {why}");
         if let Some(process) = self.processes.remove(&number) {
             self.inputs.push_back(Input::ForkFailed { process: process.address, why });
         }
@@ -187,7 +188,7 @@ impl<G: GcsLink> Node<G> {
         let Some(process) = server.process.take() else { return Ok(()) };
         self.poll.remove(process.channel())?;
         if error.kind() != io::ErrorKind::UnexpectedEof {
-            eprintln!("raylet: the fork server's channel is closed: {error}");
+            complain!("raylet: the fork server's channel is closed: {error}");
         }
         let said = server.complaint.take();
         let why = said.unwrap_or_else(|| format!("the fork server ended; see {}", self.servers.log.display()));

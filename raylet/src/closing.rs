@@ -5,6 +5,7 @@ use crate::gcs_link::GcsLink;
 use crate::jobs_here::flush_log;
 use crate::node::Node;
 use crate::process::Process;
+use iosdk_complain::complain;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io;
@@ -52,7 +53,7 @@ impl<G: GcsLink> Node<G> {
             let _asked_again = signals.drain();
         });
         if matches!(all_ended, Ok(false)) {
-            eprintln!("raylet: some processes could not be ended within {KILL_LIMIT:?}");
+            complain!("raylet: some processes could not be ended within {KILL_LIMIT:?}");
         }
         self.collect_history();
         let flushed = if driver_listens { self.flush_logs() } else { Ok(()) };

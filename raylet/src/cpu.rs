@@ -2,6 +2,7 @@
 
 use crate::gcs_link::GcsLink;
 use crate::node::Node;
+use iosdk_complain::complain;
 use iosdk_raylet_core::Input;
 use iosdk_types::Address;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -38,7 +39,7 @@ impl<G: GcsLink> Node<G> {
             let Some(pidfd) = &process.pidfd else { continue };
             match used(process.pid, pidfd) {
                 Ok(used) => measured.extend(used.map(|used_ns| (*address, used_ns))),
-                Err(error) => eprintln!("raylet: the processor time of process {}: {error}", process.pid),
+                Err(error) => complain!("raylet: the processor time of process {}: {error}", process.pid),
             }
         }
         self.inputs.push_back(Input::CpuUsed { used: measured });

@@ -5,6 +5,7 @@ use crate::gcs_link::GcsLink;
 use crate::node::{GRACE, Node, Timer};
 use crate::poll::Source;
 use crate::process::{Life, Process};
+use iosdk_complain::complain;
 use iosdk_net::mailbox;
 use iosdk_raylet_core::Effect;
 use iosdk_types::Address;
@@ -55,7 +56,7 @@ impl<G: GcsLink> Node<G> {
             Effect::Punch { offset, bytes } => {
                 // The extent is free all the same; its pages are replaced when it is used again.
                 if let Err(error) = iosdk_store::segment::punch(self.arena.as_fd(), offset, bytes) {
-                    eprintln!("raylet: memory of the store was not given back: {error}");
+                    complain!("raylet: memory of the store was not given back: {error}");
                 }
                 Ok(())
             }
@@ -138,7 +139,7 @@ impl<G: GcsLink> Node<G> {
                 self.poll.add(&pidfd, Source::Pidfd(number))?;
                 driver.pidfd = Some(pidfd);
             }
-            Err(error) => eprintln!("raylet: the driver's end is seen by its connection only: {error}"),
+            Err(error) => complain!("raylet: the driver's end is seen by its connection only: {error}"),
         }
         self.poll.add(control.fd(), Source::Control(number))?;
         driver.control = Some(control);

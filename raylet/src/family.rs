@@ -1,6 +1,7 @@
 //! Ending processes with everything they started. The daemon is a child subreaper, so whatever a worker leaves behind becomes
 //! a child of the daemon, whatever session it has put itself in.
 
+use iosdk_complain::complain;
 use iosdk_types::Exit;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
@@ -51,7 +52,7 @@ fn kill(pid: i32) {
         if let Err(error) = kill_process(pid, Signal::KILL)
             && error != Errno::SRCH
         {
-            eprintln!("raylet: cannot kill process {}: {error}", pid.as_raw_nonzero());
+            complain!("raylet: cannot kill process {}: {error}", pid.as_raw_nonzero());
         }
     }
 }

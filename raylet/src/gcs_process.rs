@@ -4,6 +4,7 @@ use crate::config::{GcsProcess, Role};
 use crate::gcs_link::GcsLink;
 use crate::node::{Node, Timer};
 use crate::poll::Source;
+use iosdk_complain::complain;
 use iosdk_types::Span;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -42,7 +43,7 @@ impl<G: GcsLink> Node<G> {
     pub(crate) fn gcs_ended(&mut self) -> io::Result<()> {
         let Some(child) = self.gcs_child.take() else { return Ok(()) };
         self.poll.remove(&child.pidfd)?;
-        eprintln!("raylet: the gcs has ended; starting it again");
+        complain!("raylet: the gcs has ended; starting it again");
         self.reap()?;
         self.after(PAUSE, Timer::RestartGcs);
         Ok(())
@@ -54,7 +55,7 @@ impl<G: GcsLink> Node<G> {
         match start(gcs) {
             Ok(()) => self.watch_gcs(),
             Err(error) => {
-                eprintln!("raylet: the gcs cannot be started: {error}");
+                complain!("raylet: the gcs cannot be started: {error}");
                 self.after(PAUSE, Timer::RestartGcs);
                 Ok(())
             }

@@ -4,6 +4,7 @@
 use crate::config::Role;
 use crate::gcs_link::GcsLink;
 use crate::node::{Node, Timer};
+use iosdk_complain::complain;
 use iosdk_history::{Appender, Limits};
 use iosdk_net::{HistoryReader, history};
 use iosdk_types::Span;
@@ -49,7 +50,7 @@ impl History {
         let appender = match Appender::open(&standing.history(), Limits::default()) {
             Ok(appender) => appender,
             Err(error) => {
-                eprintln!("raylet: no history is kept: {error}");
+                complain!("raylet: no history is kept: {error}");
                 return Ok(None);
             }
         };
@@ -75,8 +76,8 @@ impl History {
         let complaint = self.appender.append(process, &self.slots, lost, ahead()).err().map(|error| error.to_string());
         if complaint != self.complaint {
             match &complaint {
-                Some(complaint) => eprintln!("raylet: {complaint}; until that works, what ends is not written down"),
-                None => eprintln!("raylet: the history goes on"),
+                Some(complaint) => complain!("raylet: {complaint}; until that works, what ends is not written down"),
+                None => complain!("raylet: the history goes on"),
             }
             self.complaint = complaint;
         }
@@ -129,7 +130,7 @@ impl<G: GcsLink> Node<G> {
             match history.visit(*number, ring) {
                 Ok(came) => soon |= came,
                 Err(error) => {
-                    eprintln!("raylet: the history of process {number} is not read any more: {error}");
+                    complain!("raylet: the history of process {number} is not read any more: {error}");
                     process.history = None;
                 }
             }
@@ -146,7 +147,7 @@ impl<G: GcsLink> Node<G> {
         if let Some(mut ring) = ring
             && let Err(error) = history.drain(number, &mut ring)
         {
-            eprintln!("raylet: the last history of process {number} is not readable: {error}");
+            complain!("raylet: the last history of process {number} is not readable: {error}");
         }
         history.appender.forget(number);
     }

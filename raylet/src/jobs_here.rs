@@ -7,6 +7,7 @@ use crate::driver_log::DriverLog;
 use crate::gcs_link::GcsLink;
 use crate::node::{Node, Timer};
 use crate::servers::KEEP;
+use iosdk_complain::complain;
 use iosdk_raylet_core::Input;
 use iosdk_types::message::raylet_to_process::LogLine;
 use iosdk_types::message::{Attach, RayletToProcess};
@@ -91,7 +92,7 @@ impl<G: GcsLink> Node<G> {
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR | Errno::CONNABORTED) => continue,
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
-                    eprintln!("raylet: a driver cannot join now: {error}");
+                    complain!("raylet: a driver cannot join now: {error}");
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),
@@ -102,7 +103,7 @@ impl<G: GcsLink> Node<G> {
                 self.driver_connected(Connection::new(stream), None)?;
             } else {
                 let (theirs, ours) = (peer.uid.as_raw(), ours.as_raw());
-                eprintln!("raylet: user {theirs} may not join: only user {ours}, whose node this is");
+                complain!("raylet: user {theirs} may not join: only user {ours}, whose node this is");
             }
         }
         Ok(())

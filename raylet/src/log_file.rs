@@ -1,5 +1,6 @@
 //! One bounded file: it is made with the first line, and when it has grown to half the bound it becomes the older half.
 
+use iosdk_complain::complain;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -27,7 +28,7 @@ impl LogFile {
             return;
         }
         if let Err(error) = self.try_write(line) {
-            eprintln!("raylet: {} is not written any more: {error}", self.path.display());
+            complain!("raylet: {} is not written any more: {error}", self.path.display());
             self.broken = true;
         }
     }

@@ -16,6 +16,7 @@ use crate::session::Session;
 use crate::signals::Signals;
 use crate::submitted::Submitted;
 use crate::watch::Watch;
+use iosdk_complain::complain;
 use iosdk_net::control::ReadError;
 use iosdk_raylet_core::{Effect, Input, Raylet};
 use iosdk_types::message::RayletToProcess;
@@ -200,7 +201,7 @@ impl<G: GcsLink> Node<G> {
         let mut events = Vec::new();
         self.settle()?;
         if let Err(error) = self.session.sweep() {
-            eprintln!("raylet: cannot remove what earlier sessions left: {error}");
+            complain!("raylet: cannot remove what earlier sessions left: {error}");
         }
         while self.ending.is_none() {
             self.poll.wait(self.until_next(), &mut events)?;
@@ -335,7 +336,7 @@ impl<G: GcsLink> Node<G> {
             return self.driver_gone(number);
         }
         if process.life == Life::Alive && !process.intended {
-            eprintln!("raylet: the connection of process {} {how}", process.pid);
+            complain!("raylet: the connection of process {} {how}", process.pid);
             self.after(GRACE, Timer::KillAfter(number));
         }
         Ok(())
@@ -360,7 +361,7 @@ impl<G: GcsLink> Node<G> {
         let sent = match self.descriptors(number, message) {
             Some(fds) => control.send(message, &fds),
             None => {
-                eprintln!("raylet: a message needs a mailbox that is gone: {message:?}");
+                complain!("raylet: a message needs a mailbox that is gone: {message:?}");
                 Ok(())
             }
         };

@@ -1,6 +1,7 @@
 //! The session directory: made private, locked while its daemon lives, removed at the end. Directories that a killed daemon
 //! left behind are swept by the next one. No sockets lie here, so the length of its path does not matter.
 
+use iosdk_complain::complain;
 use rustix::fs::{FlockOperation, Mode, OFlags, fstat, lstat, open, stat};
 use rustix::io::Errno;
 use std::fs::DirBuilder;
@@ -26,7 +27,7 @@ pub struct Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if let Err(error) = self.clear() {
-            eprintln!("raylet: {error}");
+            complain!("raylet: {error}");
         }
     }
 }

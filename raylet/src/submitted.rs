@@ -4,6 +4,7 @@ use crate::config::Role;
 use crate::gcs_link::GcsLink;
 use crate::node::{Node, Timer};
 use crate::poll::Source;
+use iosdk_complain::complain;
 use iosdk_raylet_core::Input;
 use iosdk_supervisor::{State, look, prepare, stop, watch};
 use iosdk_types::{JobCause, JobReport, JobSpec, ResourceSet, Span};
@@ -95,7 +96,7 @@ impl<G: GcsLink> Node<G> {
     pub(crate) fn look_at_submitted(&mut self, slot: u32) {
         if let Some((spec, held)) = self.submitted.later.remove(&slot) {
             if let Err(error) = self.start_submitted(u64::from(slot), &held, &spec) {
-                eprintln!("raylet: job {slot}: {error}");
+                complain!("raylet: job {slot}: {error}");
             }
             return;
         }
@@ -113,7 +114,7 @@ impl<G: GcsLink> Node<G> {
                 self.after(LOOK_EVERY, Timer::LookAtJob(slot));
             }
             Err(error) => {
-                eprintln!("raylet: job {number}: {error}");
+                complain!("raylet: job {number}: {error}");
                 self.after(LOOK_EVERY, Timer::LookAtJob(slot));
             }
         }
@@ -145,7 +146,7 @@ impl<G: GcsLink> Node<G> {
     pub(crate) fn stop_submitted(&mut self, number: u64, force: bool) {
         // One that is over already says so by itself.
         if let Err(error) = self.job_dir(number).and_then(|dir| stop(&dir, force)) {
-            eprintln!("raylet: job {number} cannot be told to stop: {error}");
+            complain!("raylet: job {number} cannot be told to stop: {error}");
         }
     }
 
@@ -154,7 +155,7 @@ impl<G: GcsLink> Node<G> {
         let renamed = self.job_dir(number).and_then(|dir| std::fs::rename(dir.join(HELD), dir.join(NOTED)));
         match renamed {
             // It never came to be, or was deleted.
-            Err(error) if error.kind() != ErrorKind::NotFound => eprintln!("raylet: job {number}: {error}"),
+            Err(error) if error.kind() != ErrorKind::NotFound => complain!("raylet: job {number}: {error}"),
             _ => {}
         }
     }
@@ -171,7 +172,7 @@ impl<G: GcsLink> Node<G> {
                 Ok(None) => continue,
                 // One directory that cannot be read is the end of that job, not of the node.
                 Err(error) => {
-                    eprintln!("raylet: job {number} was found and cannot be read: {error}");
+                    complain!("raylet: job {number} was found and cannot be read: {error}");
                     self.inputs.push_back(Input::JobFound { number, held: ResourceSet::new(), started_ms: None });
                     self.inputs.push_back(Input::JobEnded { number, report: failed(error.to_string()) });
                     continue;

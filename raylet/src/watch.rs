@@ -3,6 +3,7 @@
 use crate::gcs_link::GcsLink;
 use crate::node::{Node, Timer};
 use crate::process::Life;
+use iosdk_complain::complain;
 use iosdk_net::doorbell::Activity;
 use iosdk_net::mailbox::PeerMailbox;
 use iosdk_raylet_core::Input;
@@ -48,7 +49,7 @@ impl<G: GcsLink> Node<G> {
                 match mapped {
                     Some(Ok(mailbox)) => process.ringer = Some(mailbox.ringer().clone()),
                     // Then it lends nothing.
-                    Some(Err(error)) => eprintln!("raylet: cannot map the mailbox of {}: {error}", process.pid),
+                    Some(Err(error)) => complain!("raylet: cannot map the mailbox of {}: {error}", process.pid),
                     None => {}
                 }
             }

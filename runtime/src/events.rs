@@ -5,6 +5,7 @@
 use crate::core::{Core, Reply};
 use crate::process::{JoinError, Process, pin_row};
 use crate::signals;
+use iosdk_complain::complain;
 use iosdk_net::control::{ControlReader, ReadError, Received};
 use iosdk_runtime_core::Input;
 use iosdk_types::message::RayletToProcess;
@@ -181,7 +182,7 @@ impl Events {
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => {
-                eprintln!("iosdk: waiting for events failed: {error}");
+                complain!("iosdk: waiting for events failed: {error}");
                 return self.hung_up();
             }
         }
@@ -240,7 +241,7 @@ impl Events {
             RayletToProcess::Attach { peer, lane_in, lane_out, .. } => {
                 let Some(mailbox) = fds.into_iter().next() else { return };
                 if let Err(error) = core.links.attach(&self.process.mailbox, peer, mailbox, lane_in, lane_out) {
-                    eprintln!("iosdk: opening lanes to process {peer} failed: {error}");
+                    complain!("iosdk: opening lanes to process {peer} failed: {error}");
                     return;
                 }
                 core.step(now, Input::FromRaylet(message));

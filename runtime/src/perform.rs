@@ -2,6 +2,7 @@
 
 use crate::core::{After, Core, FollowUp};
 use crate::record::ErrorRecord;
+use iosdk_complain::complain;
 use iosdk_net::doorbell::Urgency;
 use iosdk_runtime_core::{Effect, Input, LocalError, NO_ARGS, ObjectState};
 use iosdk_types::message::ProcessToRaylet;
@@ -83,7 +84,7 @@ impl Core {
         let bytes = |payload| if payload == NO_ARGS { &[][..] } else { payloads.bytes(payload) };
         if !self.links.push(to, message, bytes, urgency(message)) {
             // Whoever waits for its answer must hear of it: the peer counts as dead.
-            eprintln!("iosdk: a message to process {to} is longer than a lane carries; giving up the connection");
+            complain!("iosdk: a message to process {to} is longer than a lane carries; giving up the connection");
             self.step(now, Input::LanePoisoned { peer: to });
             self.links.detach(to);
         }

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use iosdk_complain::complain;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -156,7 +157,7 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
-            eprintln!("http: an upload that ended leaves {}: {error}", self.path.display());
+            complain!("http: an upload that ended leaves {}: {error}", self.path.display());
         }
     }
 }

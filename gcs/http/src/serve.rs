@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use iosdk_complain::complain;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
 use std::future::Future;
@@ -62,7 +63,7 @@ pub(crate) async fn run<L: Listen>(listener: &L, door: Door, head: impl Head, li
         let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
         while let Some(ended) = connections.try_join_next() {
             if let Err(error) = ended {
-                eprintln!("http: a connection's task failed: {error}");
+                complain!("http: a connection's task failed: {error}");
             }
         }
         let stream = match listener.accept().await {
@@ -71,7 +72,7 @@ pub(crate) async fn run<L: Listen>(listener: &L, door: Door, head: impl Head, li
             Err(error) if is_of_the_listener(&error) => return Err(error),
             Err(error) => {
                 if !std::mem::replace(&mut short, true) {
-                    eprintln!("http: no connection can be taken for now: {error}");
+                    complain!("http: no connection can be taken for now: {error}");
                 }
                 tokio::time::sleep(BREATHER).await;
                 continue;

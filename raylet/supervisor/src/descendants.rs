@@ -1,6 +1,7 @@
 //! Who descends from this process. It is a child subreaper, so whatever a job leaves behind becomes its child, whatever
 //! session it has put itself in.
 
+use iosdk_complain::complain;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::BTreeSet;
@@ -74,7 +75,7 @@ fn tell(how: fn(Pid, Signal) -> rustix::io::Result<()>, number: i32, signal: Sig
         && let Err(error) = how(number, signal)
         && error != Errno::SRCH
     {
-        eprintln!("iosdk-job: cannot signal {}: {error}", number.as_raw_nonzero());
+        complain!("iosdk-job: cannot signal {}: {error}", number.as_raw_nonzero());
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::directory::{JobDir, now_ms};
 use crate::kernel::{Signals, close_all_but, fork, require_single_thread};
 use crate::supervise;
+use iosdk_complain::complain;
 use iosdk_types::{Exit, JobCause, JobReport};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -120,7 +121,7 @@ fn run(requests: &OwnedFd) -> i32 {
     match ended {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("nursery of jobs: {error}");
+            complain!("nursery of jobs: {error}");
             1
         }
     }
@@ -152,10 +153,10 @@ fn serve(requests: &OwnedFd, signals: &Signals) -> io::Result<()> {
                 // Then the lock is free again, and whoever watches sees it.
                 Ok(Some(inheritance)) => {
                     if let Err(error) = bear(inheritance) {
-                        eprintln!("nursery of jobs: a job was not started, and nothing says why: {error}");
+                        complain!("nursery of jobs: a job was not started, and nothing says why: {error}");
                     }
                 }
-                Err(error) => eprintln!("nursery of jobs: a request is dropped: {error}"),
+                Err(error) => complain!("nursery of jobs: a request is dropped: {error}"),
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::entrypoint::{Entrypoint, READY};
 use crate::kernel::{Signals, close_all_but, cpu_ns_of_children, fork};
 use crate::nursery::Inheritance;
 use crate::output::Output;
+use iosdk_complain::complain;
 use iosdk_types::{Exit, JobCause, JobReport, JobSpec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
@@ -60,7 +61,7 @@ pub(crate) fn run(inheritance: Inheritance) -> i32 {
     match supervise(inheritance) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("iosdk-job: {error}");
+            complain!("iosdk-job: {error}");
             1
         }
     }
@@ -184,7 +185,7 @@ impl Supervisor {
                 Err(Errno::AGAIN) => return false,
                 Err(Errno::INTR) => {}
                 Err(error) => {
-                    eprintln!("iosdk-job: reading the entrypoint's output: {error}");
+                    complain!("iosdk-job: reading the entrypoint's output: {error}");
                     self.pipe = None;
                 }
             }
@@ -203,7 +204,7 @@ impl Supervisor {
                         let pid = self.shell.as_raw_nonzero().get();
                         // A full disk is no reason to end the job. Its report says the same, when there is room.
                         if let Err(error) = self.dir.write_started(&Started { started_ms: self.started_ms, pid }) {
-                            eprintln!("iosdk-job: {error}");
+                            complain!("iosdk-job: {error}");
                         }
                     }
                 }

@@ -27,6 +27,9 @@ const BANNED_IN_PURE: &[(&str, &str)] = &[
     ("f32", "floats round differently where it matters; scores are integers"),
 ];
 
+/// Crates that run as daemons or inside users' processes: there stderr may be a full disk or a closed pipe.
+const OUTLIVE_THEIR_LOG: &[&str] = &["gcs/", "raylet/", "runtime/"];
+
 /// The part of a Rust line before a comment. (A `//` inside a string hides its end too: harmless for a ban.)
 fn code_of(line: &str) -> &str {
     line.split("//").next().unwrap_or(line)
@@ -148,6 +151,28 @@ fn pure_crates_name_no_clock_thread_or_hash_order() {
         }
     }
     report("the cores are deterministic", &complaints);
+}
+
+#[test]
+fn no_log_that_cannot_be_written_ends_a_process() {
+    let mut complaints = Vec::new();
+    let watched = |file: &&Source| {
+        let tests = file.path.contains("/tests/") || file.path.ends_with("_tests.rs");
+        file.has_extension("rs") && file.path.contains("/src/") && !tests && within(file, OUTLIVE_THEIR_LOG)
+    };
+    for file in all().iter().filter(watched) {
+        let product = file.text.lines().take_while(|line| *line != "mod tests {");
+        for (number, line) in product.enumerate() {
+            if code_of(line).contains("eprintln!") {
+                complaints.push(format!("{}:{}: `eprintln!` panics there; use `complain!`", file.path, number + 1));
+            }
+        }
+    }
+    report("a log that cannot be written ends no process", &complaints);
+}
+
+fn within(file: &Source, folders: &[&str]) -> bool {
+    folders.iter().any(|folder| file.path.starts_with(folder))
 }
 
 #[test]
