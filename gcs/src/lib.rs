@@ -7,6 +7,7 @@
 mod complain;
 
 pub mod codec;
+mod collect;
 mod data;
 mod event;
 mod front;
@@ -18,8 +19,10 @@ mod local;
 mod raylets;
 mod recover;
 mod remote;
+mod rows;
 mod seat;
 mod service;
+mod state;
 mod stored;
 mod submission;
 mod usage;
