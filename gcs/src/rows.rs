@@ -305,3 +305,144 @@ pub(crate) fn task_id(hex: &str) -> Option<TaskId> {
 pub(crate) fn object_id(hex: &str) -> Option<ObjectId> {
     bytes(hex).map(ObjectId)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use iosdk_gcs_core::NodeView;
+    use iosdk_http::StateKind;
+    use iosdk_types::message::NodeRecord;
+    use iosdk_types::state::{Location, RunningCall, StateReport};
+
+    const HOME: Address = Address { node: 3, epoch: 1, process: 5 };
+    const WORKER: Address = Address { node: 3, epoch: 1, process: 6 };
+
+    fn cluster() -> ClusterView {
+        let record = NodeRecord {
+            node: NodeId([7; 28]),
+            alive: true,
+            ip: "127.0.0.1".to_owned(),
+            hostname: "here".to_owned(),
+            resources: ResourceSet::new(),
+        };
+        let node = NodeView { node: 3, record, available: ResourceSet::new(), jobs: 0 };
+        let (total, available) = (ResourceSet::new(), ResourceSet::new());
+        ClusterView { nodes: vec![node], total, available, queued: 0, running: 0 }
+    }
+
+    fn worker(process: Address, pid: i32, phase: WorkerPhase) -> WorkerState {
+        let job = Some(JobId::from_index(1));
+        WorkerState { process, pid, job, phase, resources: ResourceSet::new(), actor: None }
+    }
+
+    fn collected(parts: Vec<(Address, i32, StateRows)>) -> Collected {
+        let part = |(process, pid, rows): (_, _, StateRows)| StatePart { process, pid, total: rows.len() as u64, rows };
+        let report = StateReport {
+            workers: vec![worker(HOME, 50, WorkerPhase::Driver), worker(WORKER, 60, WorkerPhase::Leased)],
+            parts: parts.into_iter().map(part).collect(),
+            ahead: 1_000_000_000,
+            ..StateReport::default()
+        };
+        Collected { reports: BTreeMap::from([(3, report)]), ..Collected::default() }
+    }
+
+    fn has_the_columns(kind: StateKind, row: &Row) {
+        let mut columns = kind.columns().to_vec();
+        columns.sort_unstable();
+        let mut found: Vec<&str> = row.keys().map(String::as_str).collect();
+        found.sort_unstable();
+        assert_eq!(found, columns);
+    }
+
+    #[test]
+    fn what_runs_says_when_it_began_and_where() {
+        let task = |number, phase| TaskState {
+            task: TaskId::derive([number; 8], ActorId::none(JobId::from_index(1))),
+            attempt: 0,
+            name: "f".to_owned(),
+            kind: TaskKind::Task,
+            phase,
+            on: Some((WORKER, 60)),
+            retries_left: 3,
+            submitted: Time(2_000_000),
+        };
+        let owned = vec![task(1, TaskPhase::Running), task(2, TaskPhase::Pushed)];
+        let running = vec![RunningCall { task: owned[0].task, since: Time(5_000_000) }];
+        let collected = collected(vec![
+            (HOME, 50, StateRows::Tasks { owned, running: Vec::new() }),
+            (WORKER, 60, StateRows::Tasks { owned: Vec::new(), running }),
+        ]);
+        let table = Table::new(&collected, &cluster());
+        let rows = table.tasks();
+        assert_eq!((rows.len(), table.total()), (2, 2));
+        has_the_columns(StateKind::Tasks, &rows[0]);
+        assert_eq!((&rows[0]["start_time_ms"], &rows[1]["start_time_ms"]), (&json!(1_005), &json!(null)));
+        assert_eq!(
+            (&rows[0]["creation_time_ms"], &rows[0]["owner_pid"], &rows[0]["worker_pid"]),
+            (&json!(1_002), &json!(50), &json!(60))
+        );
+        assert_eq!(rows[0]["node_id"], "07".repeat(28));
+        let workers = table.workers();
+        has_the_columns(StateKind::Workers, &workers[0]);
+        assert_eq!(workers[1]["worker_id"], WorkerId::of(NodeId([7; 28]), WORKER).hex());
+        has_the_columns(StateKind::Nodes, &nodes(&cluster())[0]);
+    }
+
+    #[test]
+    fn what_a_borrower_does_not_know_its_owner_does() {
+        let object = |location| ObjectState {
+            object: ObjectId([1; 28]),
+            owner: HOME,
+            location,
+            size: None,
+            is_error: false,
+            handles: 1,
+            uses: 0,
+            borrowers: 0,
+        };
+        let rows = |owned| {
+            let rows = collected(vec![
+                (HOME, 50, StateRows::Objects(vec![object(owned)])),
+                (WORKER, 60, StateRows::Objects(vec![object(None)])),
+            ]);
+            Table::new(&rows, &cluster()).objects()
+        };
+        let there = rows(Some(Location::Arena));
+        has_the_columns(StateKind::Objects, &there[0]);
+        assert_eq!((&there[0]["state"], &there[0]["location"]), (&json!("READY"), &json!("ARENA")));
+        assert_eq!((&there[1]["state"], &there[1]["location"]), (&json!("READY"), &json!("REMOTE")));
+        assert_eq!((&there[1]["owner_pid"], &there[1]["pid"]), (&json!(50), &json!(60)));
+        let pending = rows(None);
+        assert_eq!((&pending[1]["state"], &pending[1]["location"]), (&json!("PENDING"), &json!(null)));
+    }
+
+    #[test]
+    fn an_actor_that_died_says_why() {
+        let collected = collected(Vec::new());
+        let table = Table::new(&collected, &cluster());
+        let mut actor = ActorView {
+            actor: ActorId::derive([1; 12], JobId::from_index(1)),
+            class_name: "A".to_owned(),
+            owner: HOME,
+            placement: ResourceSet::new(),
+            held: ResourceSet::new(),
+            at: ActorAt::Alive(WORKER),
+        };
+        let row = table.actor(&actor);
+        has_the_columns(StateKind::Actors, &row);
+        assert_eq!((&row["state"], &row["pid"], &row["owner_pid"]), (&json!("ALIVE"), &json!(60), &json!(50)));
+        let death = iosdk_types::Death { pid: 60, exit: Exit::Signal(9), intended: false, last_lines: Vec::new() };
+        actor.at = ActorAt::Dead(ActorDeath::Process(death));
+        let row = table.actor(&actor);
+        assert_eq!((&row["state"], &row["pid"], &row["node_id"]), (&json!("DEAD"), &json!(null), &json!(null)));
+        assert_eq!(row["death_cause"], "its process (pid 60) was killed by signal 9 (SIGKILL)");
+    }
+
+    #[test]
+    fn ids_are_hexadecimal_and_of_their_width() {
+        assert_eq!(bytes::<2>("0aff"), Some([0x0a, 0xff]));
+        for wrong in ["0af", "0afff", "+a+f", "0ag0", "é00"] {
+            assert_eq!(bytes::<2>(wrong), None, "{wrong}");
+        }
+    }
+}
