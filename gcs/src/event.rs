@@ -1,8 +1,10 @@
 //! What reaches the machine's task, from links, from the HTTP API and back from the event log: one queue, in order.
 
+use crate::collect::Collected;
 use crate::stored::Stored;
 use iosdk_gcs_core::{ApiCall, ApiReply, Effect, NewJob};
 use iosdk_http::Secret;
+use iosdk_types::StateQuery;
 use iosdk_types::message::{GcsToRaylet, RayletToGcs};
 use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
@@ -35,6 +37,12 @@ pub(crate) enum Event {
     Read {
         numbers: Vec<u64>,
         answer: oneshot::Sender<Vec<Option<Stored>>>,
+    },
+    /// What is live, asked of every node.
+    Collect {
+        query: StateQuery,
+        limit: u32,
+        answer: oneshot::Sender<Collected>,
     },
     Ping {
         answer: oneshot::Sender<()>,

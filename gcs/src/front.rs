@@ -11,7 +11,8 @@ use crate::submission::Judge;
 use crate::usage;
 use iosdk_gcs_core::{ApiCall, ApiError as Refusal, ApiReply, ClusterView, JobStatus, JobView};
 use iosdk_http::{
-    ApiError, ClusterInfo, Head, JobInfo, JobQuery, LogFile, Submission, Submitted, UsageQuery, UsageRow,
+    ApiError, ClusterInfo, Explained, Head, JobInfo, JobQuery, Listing, LogFile, Row, StateKind, StatePage, Submission,
+    Submitted, Summary, UsageQuery, UsageRow,
 };
 use nix::unistd::{Uid, User};
 use std::io;
@@ -45,7 +46,7 @@ impl Front {
     }
 
     /// An answer, or that there is no room to write anything down, or that the head ends.
-    async fn ask<T>(&self, event: impl FnOnce(oneshot::Sender<T>) -> Event) -> Result<T, ApiError> {
+    pub(crate) async fn ask<T>(&self, event: impl FnOnce(oneshot::Sender<T>) -> Event) -> Result<T, ApiError> {
         let mut stuck = self.0.stuck.clone();
         if let Some(why) = stuck.borrow().as_ref() {
             return Err(no_room(why));
@@ -61,11 +62,11 @@ impl Front {
         }
     }
 
-    async fn call(&self, call: ApiCall) -> Result<ApiReply, ApiError> {
+    pub(crate) async fn call(&self, call: ApiCall) -> Result<ApiReply, ApiError> {
         answered(self.ask(|answer| Event::Api { call, answer }).await?)
     }
 
-    async fn find(&self, id: &str) -> Result<JobView, ApiError> {
+    pub(crate) async fn find(&self, id: &str) -> Result<JobView, ApiError> {
         let refusal = match self.call(ApiCall::Job { id: id.to_owned() }).await {
             Ok(ApiReply::Job(view)) => return Ok(view),
             Ok(other) => return Err(unexpected(&other)),
@@ -87,7 +88,7 @@ impl Front {
         }
     }
 
-    async fn view_cluster(&self) -> Result<ClusterView, ApiError> {
+    pub(crate) async fn view_cluster(&self) -> Result<ClusterView, ApiError> {
         match self.call(ApiCall::Cluster).await? {
             ApiReply::Cluster(view) => Ok(view),
             other => Err(unexpected(&other)),
@@ -104,7 +105,7 @@ impl Front {
     }
 
     /// A job that was deleted since it was listed is left out.
-    async fn describe(&self, views: Vec<JobView>) -> Result<Vec<JobInfo>, ApiError> {
+    pub(crate) async fn describe(&self, views: Vec<JobView>) -> Result<Vec<JobInfo>, ApiError> {
         let stored = self.read(&views).await?;
         let nodes = self.view_cluster().await?.nodes;
         let jobs = views.into_iter().zip(stored);
@@ -194,6 +195,22 @@ impl Head for Front {
         }
     }
 
+    async fn state(&self, kind: StateKind, page: StatePage) -> Result<Listing, ApiError> {
+        self.list_state(kind, page).await
+    }
+
+    async fn state_of(&self, kind: StateKind, id: &str) -> Result<Row, ApiError> {
+        self.find_state(kind, id).await
+    }
+
+    async fn summarize(&self, kind: StateKind) -> Result<Summary, ApiError> {
+        self.summarize_state(kind).await
+    }
+
+    async fn explain(&self, id: &str) -> Result<Explained, ApiError> {
+        self.explain_state(id).await
+    }
+
     fn packages(&self) -> PathBuf {
         self.0.data.packages()
     }
@@ -217,7 +234,7 @@ fn answered(reply: ApiReply) -> Result<ApiReply, ApiError> {
     })
 }
 
-fn unexpected(reply: &ApiReply) -> ApiError {
+pub(crate) fn unexpected(reply: &ApiReply) -> ApiError {
     ApiError::internal(format!("the machine answered something else: {reply:?}"))
 }
 

@@ -4,6 +4,7 @@
 //! as a process of its own or in the raylet's.
 
 pub mod codec;
+mod collect;
 mod data;
 mod event;
 mod front;
@@ -15,8 +16,10 @@ mod local;
 mod raylets;
 mod recover;
 mod remote;
+mod rows;
 mod seat;
 mod service;
+mod state;
 mod stored;
 mod submission;
 mod usage;

@@ -1,6 +1,7 @@
 //! The task that owns the GCS machine: everything that reaches it comes through one queue, in order. What tells the outside of
 //! state that must last goes through the event log first.
 
+use crate::collect::Collecting;
 use crate::event::{Event, Released, Submitted};
 use crate::journal::{Journal, Order, Work};
 use iosdk_gcs_core::{ApiCall, ApiReply, Effect, Input, NewJob, Snapshot, waits_for_log};
@@ -36,6 +37,8 @@ struct Seat<M> {
     /// The number of the last call, and who waits for the answers of which.
     calls: u64,
     answers: BTreeMap<u64, oneshot::Sender<ApiReply>>,
+    /// What is asked of the nodes now.
+    collecting: Collecting,
 }
 
 /// Runs until it is told to end, or every link and listener is gone. What is on its way into the log is durable then.
@@ -44,7 +47,16 @@ where
     M: Machine<Input = Input, Effect = Effect>,
 {
     let (links, answers) = (BTreeMap::new(), BTreeMap::new());
-    let mut seat = Seat { machine, start: Instant::now(), links, effects: Vec::new(), log, calls: 0, answers };
+    let mut seat = Seat {
+        machine,
+        start: Instant::now(),
+        links,
+        effects: Vec::new(),
+        log,
+        calls: 0,
+        answers,
+        collecting: Collecting::new(now_ms()),
+    };
     seat.step(Input::Clock { now_ms: now_ms() });
     loop {
         let event = match seat.next_wake() {
@@ -77,11 +89,13 @@ impl<M: Machine<Input = Input, Effect = Effect>> Seat<M> {
 
     fn next_wake(&self) -> Option<Instant> {
         let deadline = self.machine.deadline().map(|at| self.start + Duration::from_nanos(at.0));
-        self.links.values().filter_map(|link| link.lost_at).chain(deadline).min()
+        let collected = self.collecting.deadline();
+        self.links.values().filter_map(|link| link.lost_at).chain(deadline).chain(collected).min()
     }
 
     fn wake(&mut self) {
         let moment = Instant::now();
+        self.collecting.give_up(moment);
         let lost: Vec<u32> = self
             .links
             .iter()
@@ -104,6 +118,9 @@ impl<M: Machine<Input = Input, Effect = Effect>> Seat<M> {
             Event::Opened { node, link, outbox } => {
                 self.links.insert(node, Link { id: link, outbox: Some(outbox), lost_at: None });
             }
+            Event::Message { node, message: RayletToGcs::Report { request, report } } => {
+                self.collecting.reported(node, request, report);
+            }
             Event::Message { node, message } => self.step(Input::FromRaylet { node, message }),
             Event::Closed { node, link } => {
                 // An older link of a node that is back already closes without meaning.
@@ -118,6 +135,10 @@ impl<M: Machine<Input = Input, Effect = Effect>> Seat<M> {
             }
             Event::Submit { job, submitted, answer } => self.submit(*job, submitted, answer),
             Event::Read { numbers, answer } => self.order(Order::Read { numbers, answer }),
+            Event::Collect { query, limit, answer } => {
+                let outboxes = self.links.iter().filter_map(|(node, link)| Some((*node, link.outbox.as_ref()?)));
+                self.collecting.ask(query, limit, answer, outboxes);
+            }
             Event::Ping { answer } => {
                 let _who_asked_has_gone = answer.send(());
             }

@@ -60,6 +60,7 @@ impl<G: GcsLink> Node<G> {
             return Ok(());
         }
         self.end_of_history(number);
+        self.nobody_answers(number);
         let Some(mut process) = self.processes.remove(&number) else { return Ok(()) };
         for fd in [process.pidfd.take(), process.control.take().map(Connection::into_fd)].into_iter().flatten() {
             // One of them told of the end, and is out of the loop already.
@@ -101,6 +102,7 @@ impl<G: GcsLink> Node<G> {
         }
         self.inputs.push_back(Input::ProcessDied { process: process.address, death: process.death() });
         let job = process.job;
+        self.nobody_answers(number);
         self.forward(job, &mut lines);
         self.forget_if_silent(number);
         Ok(())

@@ -118,7 +118,8 @@ impl<G: GcsLink> Node<G> {
             | RayletToProcess::Log { .. }
             | RayletToProcess::Exit { .. }
             | RayletToProcess::Retire
-            | RayletToProcess::MakeRoom => Some(Vec::new()),
+            | RayletToProcess::MakeRoom
+            | RayletToProcess::Describe { .. } => Some(Vec::new()),
         }
     }
 

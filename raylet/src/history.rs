@@ -35,7 +35,7 @@ pub(crate) struct Ring {
 }
 
 /// What the wall clock is ahead of the monotonic one.
-fn ahead() -> i64 {
+pub(crate) fn ahead() -> i64 {
     let nanos = |clock| {
         let at = clock_gettime(clock);
         at.tv_sec * 1_000_000_000 + at.tv_nsec

@@ -25,6 +25,7 @@ mod process;
 mod servers;
 mod session;
 mod signals;
+mod state;
 mod submitted;
 mod watch;
 

@@ -14,12 +14,13 @@ use crate::process::{Life, Process};
 use crate::servers::Servers;
 use crate::session::Session;
 use crate::signals::Signals;
+use crate::state::Questions;
 use crate::submitted::Submitted;
 use crate::watch::Watch;
 use iosdk_complain::complain;
 use iosdk_net::control::ReadError;
 use iosdk_raylet_core::{Effect, Input, Raylet};
-use iosdk_types::message::RayletToProcess;
+use iosdk_types::message::{ProcessToRaylet, RayletToProcess};
 use iosdk_types::{JobId, Machine, NodeId, Span, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read};
@@ -53,6 +54,8 @@ pub(crate) enum Timer {
     /// Whether a submitted job has begun.
     LookAtJob(u32),
     RestartGcs,
+    /// Who was asked has had its time.
+    Question(u64),
     /// Records may have come.
     History,
 }
@@ -83,6 +86,7 @@ pub(crate) struct Node<G> {
     pub(crate) dead_sessions: BTreeSet<i32>,
     /// Of a standing node.
     pub(crate) history: Option<History>,
+    pub(crate) questions: Questions,
     pub(crate) signals: Signals,
     pub(crate) ending: Option<Ending>,
 }
@@ -163,6 +167,7 @@ impl<G: GcsLink> Node<G> {
             submitted: Submitted::default(),
             gcs_child: None,
             servers,
+            questions: Questions::default(),
             watch: Watch::default(),
             dead_sessions: BTreeSet::new(),
             history,
@@ -284,6 +289,7 @@ impl<G: GcsLink> Node<G> {
                 Timer::IdleServer(number) => self.drop_idle_server(number)?,
                 Timer::LookAtJob(number) => self.look_at_submitted(number),
                 Timer::RestartGcs => self.restart_gcs()?,
+                Timer::Question(request) => self.question_due(request),
                 Timer::History => self.history_due(),
             }
         }
@@ -300,11 +306,12 @@ impl<G: GcsLink> Node<G> {
             Err(error) => return Err(error.into()),
         }
         while let Some(event) = self.gcs.try_recv() {
-            self.inputs.push_back(match event {
-                GcsEvent::Up => Input::GcsUp,
-                GcsEvent::Down => Input::GcsDown,
-                GcsEvent::Message(message) => Input::FromGcs(message),
-            });
+            let input = match event {
+                GcsEvent::Up => Some(Input::GcsUp),
+                GcsEvent::Down => Some(Input::GcsDown),
+                GcsEvent::Message(message) => self.take_question(message)?.map(Input::FromGcs),
+            };
+            self.inputs.extend(input);
         }
         Ok(())
     }
@@ -319,7 +326,14 @@ impl<G: GcsLink> Node<G> {
         match control.receive() {
             Ok(messages) => {
                 let from = process.address;
-                self.inputs.extend(messages.into_iter().map(|message| Input::FromProcess { from, message }));
+                for message in messages {
+                    match message {
+                        ProcessToRaylet::Described { request, rows, total } => {
+                            self.described(number, request, rows, total);
+                        }
+                        message => self.inputs.push_back(Input::FromProcess { from, message }),
+                    }
+                }
                 self.follow_writer(number)
             }
             Err(ReadError::Closed) => self.disconnect(number, "ended"),
@@ -332,11 +346,14 @@ impl<G: GcsLink> Node<G> {
         let Some(process) = self.processes.get_mut(&number) else { return Ok(()) };
         let Some(control) = process.control.take() else { return Ok(()) };
         self.poll.remove(control.fd())?;
-        if process.is_driver() {
+        let (is_driver, is_lost, pid) =
+            (process.is_driver(), process.life == Life::Alive && !process.intended, process.pid);
+        self.nobody_answers(number);
+        if is_driver {
             return self.driver_gone(number);
         }
-        if process.life == Life::Alive && !process.intended {
-            complain!("raylet: the connection of process {} {how}", process.pid);
+        if is_lost {
+            complain!("raylet: the connection of process {pid} {how}");
             self.after(GRACE, Timer::KillAfter(number));
         }
         Ok(())

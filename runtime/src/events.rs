@@ -271,6 +271,7 @@ impl Events {
                 core.store.drain();
                 core.give_back();
             }
+            RayletToProcess::Describe { request, query, limit } => core.describe(now, request, query, limit),
             RayletToProcess::Log { lines } => self.process.add_logs(lines),
             RayletToProcess::Welcome { .. } => {}
             RayletToProcess::Granted { .. }

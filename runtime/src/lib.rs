@@ -7,9 +7,11 @@
 mod calls;
 mod core;
 pub mod definition;
+mod describe;
 mod drive;
 mod events;
 mod execution;
+mod explain;
 mod fork_guard;
 mod history;
 mod link;

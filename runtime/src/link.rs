@@ -216,6 +216,13 @@ impl Links {
         link.slot_tasks.get(claim.slot as usize) == Some(&task) && link.mine.try_retract(claim)
     }
 
+    /// Whether the peer has taken this call, of ours and in flight there.
+    pub(crate) fn has_begun(&self, peer: Address, task: Key) -> bool {
+        let link = self.by_address.get(&peer).and_then(|index| self.links[*index as usize].as_ref());
+        let (Some(link), Some(claim)) = (link, self.claim_of(task)) else { return false };
+        link.slot_tasks.get(claim.slot as usize) == Some(&task) && link.mine.read(claim) != ClaimState::Ready
+    }
+
     /// Which calls in flight at this dead peer surely never started.
     pub(crate) fn judge(&mut self, peer: Address) -> Vec<u64> {
         let Some(index) = self.index(peer) else { return Vec::new() };

@@ -41,11 +41,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// The process as an id of Ray's width: its node, with its address in the last bytes.
     pub fn worker_id(&self) -> WorkerId {
-        let mut bytes = self.node.0;
-        bytes[WorkerId::WIDTH - Address::WIDTH..].copy_from_slice(&self.address.to_bytes());
-        WorkerId(bytes)
+        WorkerId::of(self.node, self.address)
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 const REMEMBERED: usize = 100_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     /// No node can take it now.
     Waiting,
     Starting {
@@ -26,9 +26,9 @@ enum State {
 }
 
 #[derive(Clone, Debug)]
-struct Actor {
-    spec: ActorSpec,
-    state: State,
+pub(crate) struct Actor {
+    pub(crate) spec: ActorSpec,
+    pub(crate) state: State,
     watchers: Set<Address>,
     /// It was told to end, for this reason.
     stop: Option<ActorDeath>,
@@ -47,13 +47,17 @@ struct Early {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Actors {
-    all: Map<ActorId, Actor>,
+    pub(crate) all: Map<ActorId, Actor>,
     early: Map<ActorId, Early>,
     waiting: Set<ActorId>,
-    dead: VecDeque<ActorId>,
+    pub(crate) dead: VecDeque<ActorId>,
 }
 
 impl Actors {
+    pub(crate) fn living(&self) -> impl Iterator<Item = &ActorId> {
+        self.all.iter().filter(|(_, actor)| !matches!(actor.state, State::Dead { .. })).map(|(id, _)| id)
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
         for (id, actor) in &self.all {
             if actor.sent_to.len() > 1 {

@@ -1,8 +1,9 @@
 //! What people and programs ask of the cluster from outside, and what they are told.
 
+use crate::live::{ActorView, DriverView};
 use crate::usage::UsageLine;
 use iosdk_types::message::NodeRecord;
-use iosdk_types::{JobId, JobReport, ResourceSet};
+use iosdk_types::{ActorId, JobId, JobReport, ResourceSet};
 
 pub use crate::refusal::ApiError;
 
@@ -35,6 +36,13 @@ pub enum ApiCall {
         tenant: Option<String>,
     },
     Cluster,
+    /// At most so many, or this one.
+    Actors {
+        only: Option<ActorId>,
+        limit: usize,
+    },
+    /// Those that are here now.
+    Drivers,
 }
 
 /// A job to run. What it runs is not here: the shell keeps that under the job's number.
@@ -74,6 +82,9 @@ pub enum ApiReply {
     Deleted(bool),
     Usage(Vec<UsageLine>),
     Cluster(ClusterView),
+    /// What was asked for, and how many there are.
+    Actors(Vec<ActorView>, usize),
+    Drivers(Vec<DriverView>),
     Error(ApiError),
 }
 

@@ -16,6 +16,10 @@ pub(crate) struct Drivers {
 }
 
 impl Drivers {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Address, JobId)> {
+        self.live.iter().map(|(process, driver)| (*process, driver.job))
+    }
+
     pub(crate) fn died(&mut self, driver: Address) {
         self.live.remove(&driver);
     }

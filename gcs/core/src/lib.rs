@@ -7,6 +7,7 @@ mod api;
 mod drivers;
 mod ends;
 mod kept;
+mod live;
 mod nodes;
 mod planted;
 mod queries;
@@ -24,6 +25,7 @@ mod usage;
 mod views;
 
 pub use api::{ApiCall, ApiError, ApiReply, ClusterView, JobStatus, JobView, NewJob, NodeView};
+pub use live::{ActorAt, ActorView, DriverView};
 #[cfg(feature = "planted")]
 pub use planted::Bug;
 pub use record::{Record, Snapshot};
@@ -100,7 +102,8 @@ pub fn waits_for_log(effect: &Effect) -> bool {
             | GcsToRaylet::StartActor { .. }
             | GcsToRaylet::StopActor { .. }
             | GcsToRaylet::ActorAlive { .. }
-            | GcsToRaylet::Answer { .. } => false,
+            | GcsToRaylet::Answer { .. }
+            | GcsToRaylet::Query { .. } => false,
         },
     }
 }
@@ -197,7 +200,9 @@ impl Gcs {
             | RayletToGcs::JobStarted { .. }
             | RayletToGcs::JobEnded { .. }
             | RayletToGcs::JobsHere { .. }
-            | RayletToGcs::Usage { .. } => {}
+            | RayletToGcs::Usage { .. }
+            // The shell asked, and takes the answer.
+            | RayletToGcs::Report { .. } => {}
             RayletToGcs::View { version, available } => self.view(node, version, available, out),
             RayletToGcs::DriverJoined { process, namespace, job, submission } => {
                 self.driver_joined(node, Arrival { process, namespace, job, submission }, out);

@@ -18,6 +18,8 @@ impl Gcs {
             ApiCall::Delete { id } => self.delete_job(&id, out),
             ApiCall::Usage { tenant } => Ok(ApiReply::Usage(self.usage_lines(tenant.as_deref()))),
             ApiCall::Cluster => Ok(ApiReply::Cluster(self.view_cluster())),
+            ApiCall::Actors { only, limit } => Ok(self.view_actors(only, limit)),
+            ApiCall::Drivers => Ok(self.view_drivers()),
         };
         answer.unwrap_or_else(ApiReply::Error)
     }

@@ -1,6 +1,6 @@
 //! Tests of the GCS machine, in the words of a cluster: nodes join and are lost, actors are created, found and killed.
 
-use crate::{Config, Effect, Gcs, Input};
+use crate::{ActorAt, ApiReply, Config, Effect, Gcs, Input};
 use iosdk_types::message::{ActorDeath, Answer, GcsToRaylet, NodeRecord, RayletToGcs, VERSION};
 use iosdk_types::spec::ActorSpec;
 use iosdk_types::{ActorId, Address, Amount, Death, Exit, JobId, Machine, Map, NodeId, ResourceSet, Set, Time};
@@ -254,6 +254,28 @@ fn questions_are_answered_with_what_is_alive() {
     let [GcsToRaylet::Answer { answer: Answer::Nodes(records), .. }] = &nodes[..] else { panic!("{nodes:?}") };
     assert_eq!(records.iter().map(|record| record.alive).collect::<Vec<_>>(), [true, false]);
     assert_eq!(cluster.broken, None);
+}
+
+#[test]
+fn actors_are_told_the_living_first() {
+    let mut cluster = Cluster::of(&[1]);
+    let view = |cluster: &Cluster, only, limit| match cluster.gcs.view_actors(only, limit) {
+        ApiReply::Actors(views, total) => {
+            (views.into_iter().map(|view| (view.actor, view.at)).collect::<Vec<_>>(), total)
+        }
+        other => panic!("{other:?}"),
+    };
+    for number in [1, 2, 3] {
+        cluster.creates(process(0, 7), number, 1);
+    }
+    cluster.started(2, process(0, 9));
+    cluster.says(0, RayletToGcs::ActorEnded { actor: actor(1), cause: ActorDeath::Exited });
+    let starting = (actor(3), ActorAt::Starting { node: 0 });
+    let (alive, dead) = ((actor(2), ActorAt::Alive(process(0, 9))), (actor(1), ActorAt::Dead(ActorDeath::Exited)));
+    assert_eq!(view(&cluster, None, 10), (vec![alive.clone(), starting, dead.clone()], 3));
+    assert_eq!(view(&cluster, None, 1), (vec![alive], 3));
+    assert_eq!(view(&cluster, Some(actor(1)), 1), (vec![dead], 1));
+    assert_eq!(view(&cluster, Some(actor(9)), 1), (vec![], 0));
 }
 
 #[derive(Clone, Debug)]

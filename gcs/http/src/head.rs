@@ -1,6 +1,7 @@
 //! What the API asks of the head. The head's shell implements it; tests have a fake one.
 
 use crate::ApiError;
+use crate::state::{Explained, Listing, Row, StateKind, StatePage, Summary};
 use crate::types::{ClusterInfo, JobInfo, JobQuery, LogFile, Submission, Submitted, UsageQuery, UsageRow};
 use std::future::Future;
 use std::path::PathBuf;
@@ -31,6 +32,18 @@ pub trait Head: Clone + Send + Sync + 'static {
     fn cluster(&self) -> impl Future<Output = Result<ClusterInfo, ApiError>> + Send;
 
     fn usage(&self, query: UsageQuery) -> impl Future<Output = Result<Vec<UsageRow>, ApiError>> + Send;
+
+    /// What is live of this kind, one row each, with the columns of the kind.
+    fn state(&self, kind: StateKind, page: StatePage) -> impl Future<Output = Result<Listing, ApiError>> + Send;
+
+    /// One row.
+    fn state_of(&self, kind: StateKind, id: &str) -> impl Future<Output = Result<Row, ApiError>> + Send;
+
+    /// Only for kinds that have a summary.
+    fn summarize(&self, kind: StateKind) -> impl Future<Output = Result<Summary, ApiError>> + Send;
+
+    /// Why a task, actor, object, job or worker is as it is.
+    fn explain(&self, id: &str) -> impl Future<Output = Result<Explained, ApiError>> + Send;
 
     /// The directory of uploaded archives. It exists.
     fn packages(&self) -> PathBuf;

@@ -29,6 +29,7 @@ mod secret;
 mod serve;
 #[cfg(test)]
 mod serve_tests;
+mod state;
 mod submission;
 mod tail;
 mod token;
@@ -41,6 +42,7 @@ pub use head::Head;
 pub use packages::{package_path, sweep_uploads};
 pub use secret::Secret;
 pub use serve::{serve, serve_unix};
+pub use state::{Explained, Filter, Listing, Row, StateKind, StatePage, Summary, SummaryLine};
 pub use token::{COOKIE, Token};
 pub use types::{
     ClusterInfo, Deleted, DriverInfo, JobInfo, JobQuery, JobStatus, JobType, LogFile, NodeInfo, Stopped, Stored,

@@ -15,6 +15,11 @@ impl<'a> Query<'a> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_ref())
     }
 
+    /// Every value of a name that may be repeated, in order.
+    pub(crate) fn texts<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b str> {
+        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_ref())
+    }
+
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let wrong =

@@ -2,7 +2,7 @@
 
 use crate::auth::{Door, guard};
 use crate::dashboard::SESSION_PATH;
-use crate::{ApiError, Head, cluster, dashboard, health, jobs, logs, metrics, packages, usage};
+use crate::{ApiError, Head, cluster, dashboard, health, jobs, logs, metrics, packages, state, usage};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header;
@@ -38,6 +38,9 @@ pub(crate) fn router<H: Head>(app: App<H>, door: Door) -> Router {
         .route("/api/jobs/{id}/logs", get(logs::whole::<H>))
         .route("/api/jobs/{id}/logs/raw", get(logs::raw::<H>))
         .route("/api/jobs/{id}/logs/tail", get(logs::tail::<H>))
+        .route("/api/v0/explain/{id}", get(state::explain::<H>))
+        .route("/api/v0/{kind}", get(state::list::<H>))
+        .route("/api/v0/{kind}/{id}", get(state::one::<H>))
         .route("/api/packages/{protocol}/{name}", get(packages::exists::<H>).put(packages::upload::<H>))
         .fallback(unknown)
         .with_state(app)

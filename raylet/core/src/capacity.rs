@@ -157,6 +157,11 @@ impl Capacity {
         self.total.get(CPU).0 - jobs - for_life.map(|hold| hold.resources.get(CPU).0).sum::<i64>()
     }
 
+    /// Submitted jobs whose entrypoints hold something.
+    pub(crate) fn jobs_that_hold(&self) -> usize {
+        self.jobs.values().filter(|held| !held.is_empty()).count()
+    }
+
     /// What can be told to others: nothing below zero.
     pub(crate) fn visible(&self) -> ResourceSet {
         let mut visible = ResourceSet::new();

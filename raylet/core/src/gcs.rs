@@ -206,6 +206,8 @@ impl Raylet {
                     self.say(number, RayletToProcess::Answer { request, answer }, out);
                 }
             }
+            // The shell answers it: nothing is decided.
+            GcsToRaylet::Query { .. } => {}
         }
     }
 

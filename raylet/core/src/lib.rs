@@ -23,6 +23,7 @@ mod reclaim;
 mod store;
 #[cfg(test)]
 mod tests;
+mod views;
 
 pub use arena::UNIT as EXTENT_UNIT;
 pub use config::Config;
@@ -162,6 +163,8 @@ impl Raylet {
             ProcessToRaylet::ExtentRequest { request, bytes } => self.extent_request(now, number, request, bytes, out),
             ProcessToRaylet::ExtentReturn { offset } => self.extent_return(now, number, offset, out),
             ProcessToRaylet::Query { request, query } => self.query(number, request, &query, out),
+            // The shell has asked.
+            ProcessToRaylet::Described { .. } => {}
             ProcessToRaylet::Shutdown => match self.job_of(number).filter(|_| phase == Phase::Driver) {
                 Some(_) if self.config.ends_with_driver => self.shut_down(out),
                 Some(job) => self.close_job(job, out),

@@ -27,6 +27,7 @@ mod peers;
 pub mod planted;
 mod steal;
 mod tasks;
+pub mod views;
 mod wire;
 
 pub use effect::Effect;
@@ -181,13 +182,14 @@ impl Owner {
                 self.answer_not_started(out);
                 self.executor.retiring = true;
             }
-            // Identity, arena extents, answers to queries and log lines are the shell's: no decision of ours hangs on them.
+            // Identity, arena extents, answers to queries, descriptions and log lines are the shell's: no decision of ours hangs on them.
             RayletToProcess::Welcome { .. }
             | RayletToProcess::ExtentGranted { .. }
             | RayletToProcess::ExtentRefused { .. }
             | RayletToProcess::Answer { .. }
             | RayletToProcess::Log { .. }
-            | RayletToProcess::MakeRoom => {}
+            | RayletToProcess::MakeRoom
+            | RayletToProcess::Describe { .. } => {}
         }
     }
 }

@@ -7,7 +7,12 @@ use iosdk_types::message::{
     ActorDeath, Answer, NodeRecord, ProcessToRaylet, Query, RayletToProcess, StoreReport, StoreUse,
 };
 use iosdk_types::spec::{ActorSpec, ClassSpec};
-use iosdk_types::{ActorId, Address, Amount, Death, Exit, JobId, NodeId, ResourceSet};
+use iosdk_types::state::{
+    Explanation, Location, ObjectState, RunningCall, StateCount, StateQuery, StateRows, Subject, TaskPhase, TaskState,
+};
+use iosdk_types::{
+    ActorId, Address, Amount, Death, Exit, JobId, NodeId, ObjectId, ResourceSet, TaskId, TaskKind, Time,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -18,6 +23,8 @@ use std::os::unix::net::UnixStream;
 
 const PEER: Address = Address { node: 1, epoch: 2, process: 300 };
 const ACTOR: ActorId = ActorId([0x0a; 16]);
+const TASK: TaskId = TaskId([0x0c; 24]);
+const OBJECT: ObjectId = ObjectId([0x0d; 28]);
 
 fn cpus(units: i64) -> ResourceSet {
     ResourceSet::new().with("CPU", Amount::units(units))
@@ -39,6 +46,28 @@ fn to_raylet() -> Vec<ProcessToRaylet> {
     };
     let ended = |cause| M::ActorState { actor: ACTOR, ended: cause };
     let query = |query| M::Query { request: 5, query };
+    let task = TaskState {
+        task: TASK,
+        attempt: 1,
+        name: "f".into(),
+        kind: TaskKind::Task,
+        phase: TaskPhase::Running,
+        on: Some((PEER, 77)),
+        retries_left: -1,
+        submitted: Time(8),
+    };
+    let object = ObjectState {
+        object: OBJECT,
+        owner: PEER,
+        location: Some(Location::Arena),
+        size: Some(1 << 20),
+        is_error: false,
+        handles: 1,
+        uses: 2,
+        borrowers: 3,
+    };
+    let count = StateCount { name: "f".into(), kind: "NORMAL_TASK".into(), state: "RUNNING".into(), count: 4 };
+    let described = |rows| M::Described { request: 7, rows, total: 1 };
     vec![
         M::Hello { version: 1, pid: 1234, attach: None },
         M::Demand { class: 3, spec: ClassSpec { resources: cpus(2), depth: 1 }, want: 4 },
@@ -65,6 +94,11 @@ fn to_raylet() -> Vec<ProcessToRaylet> {
         query(Query::ClusterResources),
         query(Query::AvailableResources),
         M::Shutdown,
+        described(StateRows::None),
+        described(StateRows::Tasks { owned: vec![task], running: vec![RunningCall { task: TASK, since: Time(9) }] }),
+        described(StateRows::Objects(vec![object])),
+        described(StateRows::Counts(vec![count])),
+        described(StateRows::Explained(vec![Explanation { state: "READY".into(), lines: vec!["why".into()] }])),
     ]
 }
 
@@ -78,6 +112,7 @@ fn to_process() -> Vec<RayletToProcess> {
         resources: cpus(2),
     };
     let report = StoreReport { limit: 100, used: 90, by_process: vec![StoreUse { process: PEER, pid: 77, bytes: 90 }] };
+    let describe = |query| M::Describe { request: 7, query, limit: 100 };
     let line = LogLine { name: "f".into(), pid: 77, stderr: true, text: "hello".into() };
     vec![
         M::Welcome {
@@ -109,6 +144,15 @@ fn to_process() -> Vec<RayletToProcess> {
         M::Exit { reason: "over".into() },
         M::Retire,
         M::MakeRoom,
+        describe(StateQuery::Workers),
+        describe(StateQuery::Tasks { only: None }),
+        describe(StateQuery::Tasks { only: Some(TASK) }),
+        describe(StateQuery::Objects { only: Some(OBJECT) }),
+        describe(StateQuery::CountTasks),
+        describe(StateQuery::CountObjects),
+        describe(StateQuery::Explain(Subject::Task(TASK))),
+        describe(StateQuery::Explain(Subject::Object(OBJECT))),
+        describe(StateQuery::Explain(Subject::Actor(ACTOR))),
     ]
 }
 
@@ -130,6 +174,7 @@ fn variant_to_raylet(message: &ProcessToRaylet) -> usize {
         ProcessToRaylet::ExtentReturn { .. } => 12,
         ProcessToRaylet::Query { .. } => 13,
         ProcessToRaylet::Shutdown => 14,
+        ProcessToRaylet::Described { .. } => 15,
     }
 }
 
@@ -152,6 +197,7 @@ fn variant_to_process(message: &RayletToProcess) -> usize {
         RayletToProcess::Exit { .. } => 14,
         RayletToProcess::Retire => 15,
         RayletToProcess::MakeRoom => 16,
+        RayletToProcess::Describe { .. } => 17,
     }
 }
 
@@ -188,10 +234,10 @@ where
 
 #[test]
 fn what_processes_say_does_not_change() {
-    check(to_raylet(), include_str!("golden/process_to_raylet.hex"), 15, variant_to_raylet);
+    check(to_raylet(), include_str!("golden/process_to_raylet.hex"), 16, variant_to_raylet);
 }
 
 #[test]
 fn what_raylets_say_does_not_change() {
-    check(to_process(), include_str!("golden/raylet_to_process.hex"), 17, variant_to_process);
+    check(to_process(), include_str!("golden/raylet_to_process.hex"), 18, variant_to_process);
 }

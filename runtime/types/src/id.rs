@@ -2,6 +2,7 @@
 //! tells where it comes from, and they are derived from a parent and a counter: nothing here is random.
 //! Width source: Ray's id specification (`src/ray/design_docs/id_specification.md`).
 
+use crate::Address;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -135,6 +136,15 @@ impl ObjectId {
 
     pub fn index(&self) -> u32 {
         u32::from_be_bytes([self.0[24], self.0[25], self.0[26], self.0[27]])
+    }
+}
+
+impl WorkerId {
+    /// The process as an id of Ray's width: its node, with its address in the last bytes.
+    pub fn of(node: NodeId, process: Address) -> Self {
+        let mut bytes = node.0;
+        bytes[Self::WIDTH - Address::WIDTH..].copy_from_slice(&process.to_bytes());
+        Self(bytes)
     }
 }
 

@@ -17,6 +17,7 @@
 //! needs what the wall clock was ahead of it when they were collected: the history keeps that beside each batch.
 
 use crate::{ActorId, JobId, TaskId, Time};
+use serde::{Deserialize, Serialize};
 
 /// One record, or a part of a name.
 pub const SLOT: usize = 96;
@@ -44,7 +45,7 @@ pub mod field {
     pub const ENDED: Range<usize> = 88..96;
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum TaskKind {
     Task = 0,
@@ -71,6 +72,15 @@ pub enum Outcome {
 
 impl TaskKind {
     pub const ALL: [Self; 3] = [Self::Task, Self::ActorCreation, Self::ActorCall];
+
+    /// In Ray's words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Task => "NORMAL_TASK",
+            Self::ActorCreation => "ACTOR_CREATION_TASK",
+            Self::ActorCall => "ACTOR_TASK",
+        }
+    }
 }
 
 impl Outcome {

@@ -336,7 +336,7 @@ impl World {
                 self.counts.add("fault::store full");
                 self.room_answered(to, request, false);
             }
-            RayletToProcess::Answer { .. } | RayletToProcess::Log { .. } => {}
+            RayletToProcess::Answer { .. } | RayletToProcess::Log { .. } | RayletToProcess::Describe { .. } => {}
             RayletToProcess::Attach { peer, .. } => {
                 if let Some(process) = self.processes.get_mut(&to) {
                     process.attached.insert(peer);

@@ -1,8 +1,8 @@
 //! A head that keeps jobs in memory. Nothing runs: tests write the logs and say how jobs end.
 
 use iosdk_http::{
-    ApiError, ClusterInfo, Head, JobInfo, JobQuery, JobStatus, JobType, LogFile, NodeInfo, Submission, Submitted,
-    UsageQuery, UsageRow,
+    ApiError, ClusterInfo, Explained, Head, JobInfo, JobQuery, JobStatus, JobType, Listing, LogFile, NodeInfo, Row,
+    StateKind, StatePage, Submission, Submitted, Summary, SummaryLine, UsageQuery, UsageRow,
 };
 use iosdk_types::{Amount, ResourceSet};
 use std::collections::BTreeMap;
@@ -92,6 +92,18 @@ impl Fake {
         state.jobs.push(entry);
         state.submissions.push(job);
         Submitted { job_id, submission_id }
+    }
+
+    /// Three of each kind, with numbers and absent values among the columns.
+    fn rows(kind: StateKind) -> Vec<Row> {
+        let value = |column: &str, n: u32| match column {
+            "attempt_number" => n.into(),
+            "actor_id" if kind == StateKind::Tasks => serde_json::Value::Null,
+            "is_head_node" => (n == 0).into(),
+            _ => format!("{column}-{n}").into(),
+        };
+        let row = |n| kind.columns().iter().map(|column| ((*column).to_owned(), value(column, n))).collect();
+        (0..3).map(row).collect()
     }
 
     fn find<T>(&self, id: &str, work: impl FnOnce(&mut JobInfo) -> T) -> Result<T, ApiError> {
@@ -195,6 +207,40 @@ impl Head for Fake {
                 && query.job.as_ref().is_none_or(|job| *job == row.submission_id)
         };
         Ok(users.into_iter().map(row).filter(asked).collect())
+    }
+
+    async fn state(&self, kind: StateKind, page: StatePage) -> Result<Listing, ApiError> {
+        let rows = Self::rows(kind);
+        let (total, warning) = (rows.len() as u64, "somebody did not answer".to_owned());
+        let mut rows: Vec<Row> =
+            rows.into_iter().filter(|row| page.filters.iter().all(|filter| filter.matches(row))).collect();
+        let matching = rows.len() as u64;
+        rows.truncate(page.limit);
+        Ok(Listing { total, collected: total, matching, rows, warning })
+    }
+
+    async fn state_of(&self, kind: StateKind, id: &str) -> Result<Row, ApiError> {
+        let named = |row: &Row| row[kind.columns()[0]] == id;
+        Self::rows(kind).into_iter().find(named).ok_or_else(|| ApiError::not_found(format!("nothing is called {id}")))
+    }
+
+    async fn summarize(&self, kind: StateKind) -> Result<Summary, ApiError> {
+        let total = if kind == StateKind::Tasks { "total_tasks" } else { "total_actors" };
+        let line = |kind: &str| SummaryLine {
+            func_or_class_name: "f".to_owned(),
+            kind: kind.to_owned(),
+            state_counts: BTreeMap::from([("RUNNING".to_owned(), 2)]),
+        };
+        let lines = vec![line("ACTOR_CREATION_TASK"), line("NORMAL_TASK")];
+        Ok(Summary { lines, totals: BTreeMap::from([(total, 4)]), warning: String::new() })
+    }
+
+    async fn explain(&self, id: &str) -> Result<Explained, ApiError> {
+        let lines = vec!["because".to_owned()];
+        match id {
+            "cut-off" => Err(ApiError::unavailable("no node is connected")),
+            _ => Ok(Explained { id: id.to_owned(), kind: "task", state: "RUNNING".to_owned(), lines }),
+        }
     }
 
     fn packages(&self) -> PathBuf {

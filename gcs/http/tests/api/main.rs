@@ -8,3 +8,4 @@ mod jobs;
 mod logs;
 mod packages;
 mod rest;
+mod state;

@@ -5,5 +5,6 @@ mod deaths;
 mod leases;
 mod metering;
 mod store;
+mod views;
 mod walk;
 mod world;

@@ -2,7 +2,7 @@
 
 use crate::message::{ActorDeath, Answer};
 use crate::spec::ActorSpec;
-use crate::{ActorId, Address, JobId, JobSpec, ResourceSet};
+use crate::{ActorId, Address, JobId, JobSpec, ResourceSet, StateQuery};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,5 +58,11 @@ pub enum GcsToRaylet {
     UsageNoted {
         epoch: u32,
         seq: u64,
+    },
+    /// Collect what is live on this node, at most `limit` rows, and say `Report`.
+    Query {
+        request: u64,
+        query: StateQuery,
+        limit: u32,
     },
 }

@@ -3,7 +3,7 @@
 
 use crate::message::ActorDeath;
 use crate::spec::{ActorSpec, ClassSpec};
-use crate::{ActorId, Address};
+use crate::{ActorId, Address, StateRows};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,12 @@ pub enum ProcessToRaylet {
     },
     /// From the driver: end the cluster that `init` started. Logs are flushed before the connection closes.
     Shutdown,
+    /// Answer to `Describe`: rows, and how many there are in all.
+    Described {
+        request: u64,
+        rows: StateRows,
+        total: u64,
+    },
 }
 
 /// What a standing head must know to run a driver's workers as the driver itself would.

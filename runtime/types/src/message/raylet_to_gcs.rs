@@ -2,7 +2,7 @@
 
 use crate::message::{ActorDeath, NodeRecord};
 use crate::spec::ActorSpec;
-use crate::{ActorId, Address, JobId, JobReport, ResourceSet, UsageRecord};
+use crate::{ActorId, Address, JobId, JobReport, ResourceSet, StateReport, UsageRecord};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,5 +96,10 @@ pub enum RayletToGcs {
     Usage {
         epoch: u32,
         records: Vec<UsageRecord>,
+    },
+    /// Answer to `Query`.
+    Report {
+        request: u64,
+        report: StateReport,
     },
 }

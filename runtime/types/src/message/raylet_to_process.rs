@@ -1,7 +1,7 @@
 //! What a raylet says to the processes of its node.
 
 use crate::message::ActorDeath;
-use crate::{ActorId, Address, Death, JobId, NodeId, ResourceSet};
+use crate::{ActorId, Address, Death, JobId, NodeId, ResourceSet, StateQuery};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +89,12 @@ pub enum RayletToProcess {
     Retire,
     /// Somebody waits for room in the arena: give back every extent that nothing uses, and keep none for a while.
     MakeRoom,
+    /// Say what is live here, at most `limit` rows.
+    Describe {
+        request: u64,
+        query: StateQuery,
+        limit: u32,
+    },
 }
 
 /// One line of a worker's output.
