@@ -16,6 +16,7 @@ mod quoting;
 mod ray_flags;
 mod spawn;
 mod start;
+mod state;
 mod status;
 mod stop;
 mod usage;
@@ -31,6 +32,8 @@ Examples:
   iosdk job submit --working-dir . -- python train.py
   iosdk job list                                  what runs, what waits, what is over
   iosdk status                                    nodes, resources, addresses
+  iosdk list tasks --filter state=RUNNING         what tasks, actors, objects and workers do now
+  iosdk explain ID                                why one of them waits, and for whom
   iosdk usage                                     who used how much
   iosdk stop
 
@@ -78,6 +81,10 @@ enum Command {
     Job(job::Job),
     Logs(job::logs::Logs),
     Usage(usage::Usage),
+    List(state::list::List),
+    Get(state::get::Get),
+    Summary(state::summary::Summary),
+    Explain(state::explain::Explain),
     Completion(completion::Completion),
 }
 
@@ -133,6 +140,10 @@ fn dispatch(command: Command, program: &[OsString]) -> Done {
         Command::Job(job) => job.run(),
         Command::Logs(logs) => logs.run(),
         Command::Usage(usage) => usage.run(),
+        Command::List(list) => list.run(),
+        Command::Get(get) => get.run(),
+        Command::Summary(summary) => summary.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Completion(completion) => completion.run(),
     }
 }
