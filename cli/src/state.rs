@@ -5,6 +5,7 @@ pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod summary;
+mod tables;
 
 use crate::client::Client;
 use crate::failure::Failure;

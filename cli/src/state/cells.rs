@@ -43,10 +43,6 @@ pub(super) fn field(row: &Row, key: &str) -> Cell {
     row.get(key).and_then(|value| shown(key, value)).unwrap_or_else(|| "-".to_owned()).into()
 }
 
-pub(super) fn text<'a>(row: &'a Row, key: &str) -> &'a str {
-    row.get(key).and_then(Value::as_str).unwrap_or("-")
-}
-
 /// Of what has ended.
 pub(super) fn took(row: &Row, start: &str, end: &str) -> Cell {
     let ms = |key| row.get(key).and_then(Value::as_u64);

@@ -1,11 +1,11 @@
 //! `iosdk list`: rows of one kind, filtered by the head.
 
-use super::cells::{field, in_use, text, took};
+use super::tables::table;
 use super::{Kind, Row, ask};
 use crate::address::Address;
 use crate::client::block_on;
 use crate::failure::Done;
-use crate::printing::{Cell, Screen, counted, print, print_json, state_cell};
+use crate::printing::{Screen, counted, print, print_json, visible};
 use clap::Args;
 use form_urlencoded::Serializer;
 use serde::Deserialize;
@@ -107,97 +107,9 @@ impl Found {
             format!("{seen} of {total} were compared with the filters; --limit N compares more")
         });
         let told = [&self.partial_failure_warning].into_iter().chain(&self.warnings);
-        let told = told.filter(|text| !text.is_empty()).map(|text| crate::printing::visible(text));
+        let told = told.filter(|text| !text.is_empty()).map(|text| visible(text));
         cut.into_iter().chain(unseen).chain(told).collect()
     }
-}
-
-type Column = (&'static str, fn(&Row) -> Cell);
-
-fn table(kind: Kind, rows: &[Row], screen: Screen) -> String {
-    match kind {
-        Kind::Tasks => lines::<7>(
-            screen,
-            rows,
-            [
-                ("ID", |row| field(row, "task_id")),
-                ("STATE", |row| state_cell(text(row, "state"))),
-                ("TYPE", |row| field(row, "type")),
-                ("PID", |row| field(row, "worker_pid")),
-                ("STARTED", |row| field(row, "start_time_ms")),
-                ("TOOK", |row| took(row, "start_time_ms", "end_time_ms")),
-                ("NAME", |row| field(row, "name")),
-            ],
-        ),
-        Kind::Actors => lines::<6>(
-            screen,
-            rows,
-            [
-                ("ID", |row| field(row, "actor_id")),
-                ("STATE", |row| state_cell(text(row, "state"))),
-                ("PID", |row| field(row, "pid")),
-                ("JOB", |row| field(row, "job_id")),
-                ("RESOURCES", |row| field(row, "resources")),
-                ("CLASS", |row| field(row, "class_name")),
-            ],
-        ),
-        Kind::Objects => lines::<9>(
-            screen,
-            rows,
-            [
-                ("ID", |row| field(row, "object_id")),
-                ("STATE", |row| state_cell(text(row, "state"))),
-                ("LOCATION", |row| field(row, "location")),
-                ("SIZE", |row| field(row, "object_size")),
-                ("PID", |row| field(row, "pid")),
-                ("OWNER", |row| field(row, "owner_pid")),
-                ("HANDLES", |row| field(row, "handles")),
-                ("USES", |row| field(row, "uses")),
-                ("BORROWERS", |row| field(row, "borrowers")),
-            ],
-        ),
-        Kind::Nodes => lines::<5>(
-            screen,
-            rows,
-            [
-                ("ID", |row| field(row, "node_id")),
-                ("STATE", |row| state_cell(text(row, "state"))),
-                ("HEAD", |row| field(row, "is_head_node")),
-                ("NAME", |row| field(row, "node_name")),
-                ("IN USE", in_use),
-            ],
-        ),
-        Kind::Jobs => lines::<6>(
-            screen,
-            rows,
-            [
-                ("ID", |row| field(row, if row["submission_id"].is_null() { "job_id" } else { "submission_id" })),
-                ("STATUS", |row| state_cell(text(row, "status"))),
-                ("STARTED", |row| field(row, "start_time")),
-                ("TOOK", |row| took(row, "start_time", "end_time")),
-                ("EXIT", |row| field(row, "driver_exit_code")),
-                ("COMMAND", |row| field(row, "entrypoint")),
-            ],
-        ),
-        Kind::Workers => lines::<7>(
-            screen,
-            rows,
-            [
-                ("ID", |row| field(row, "worker_id")),
-                ("TYPE", |row| field(row, "worker_type")),
-                ("STATE", |row| state_cell(text(row, "state"))),
-                ("PID", |row| field(row, "pid")),
-                ("JOB", |row| field(row, "job_id")),
-                ("ACTOR", |row| field(row, "actor_id")),
-                ("RESOURCES", |row| field(row, "resources")),
-            ],
-        ),
-    }
-}
-
-fn lines<const N: usize>(screen: Screen, rows: &[Row], columns: [Column; N]) -> String {
-    let line = |row: &Row| columns.map(|(_, cell)| cell(row));
-    screen.table(columns.map(|(header, _)| header), rows.iter().map(line).collect())
 }
 
 #[cfg(test)]
