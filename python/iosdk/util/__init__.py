@@ -1,7 +1,5 @@
 """`iosdk.util`: of Ray's utilities, what is there: `state`, what a head knows of tasks, actors and objects."""
 
-from __future__ import annotations
-
 
 def __getattr__(name: str) -> object:
     if name == "state":
