@@ -147,13 +147,24 @@ def test_an_answer_that_is_not_whole_raises_or_warns(state, head):
     with pytest.warns(UserWarning, match="pid 77") as caught:
         assert len(state.list_tasks(raise_on_missing_output=False)) == 1
     assert caught[0].filename == __file__
-    head.lists(TASK, total=2_345)
-    with pytest.raises(RayStateApiException, match=r"1 of 2,345 tasks"):
-        state.list_tasks(limit=1)
-    head.lists(TASK, total=5, num_after_truncation=5, num_filtered=5)
+    head.lists(TASK, total=2_345, num_after_truncation=2)
+    with pytest.raises(RayStateApiException, match=r"2 of 2,345 tasks were compared"):
+        state.list_tasks(limit=2, filters=[("name", "=", "train")])
+    summary = {"cluster": {"summary": {}}}
+    for _ in range(2):
+        head.says({"node_id_to_summary": summary, "partial_failure_warning": "pid 77 did not answer"})
+    with pytest.raises(RayStateApiException, match="pid 77"):
+        state.summarize_tasks()
+    with pytest.warns(UserWarning, match="pid 77") as caught:
+        assert state.summarize_tasks(raise_on_missing_output=False) == summary
+    assert caught[0].filename == __file__
+
+
+def test_a_list_that_limit_cuts_is_whole(state, head):
+    for _ in range(2):
+        head.lists(TASK, total=5, num_after_truncation=1)
     with pytest.warns(UserWarning, match="1 of 5 tasks"):
         state.list_tasks(limit=1, _explain=True)
-    head.lists(TASK, total=5, num_after_truncation=5, num_filtered=5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(state.list_tasks(limit=1)) == 1

@@ -4,7 +4,7 @@ use super::ask;
 use crate::address::Address;
 use crate::client::block_on;
 use crate::failure::{Done, failed};
-use crate::printing::{Cell, Screen, counted, print, print_json, state_cell};
+use crate::printing::{Cell, Screen, counted, print, print_json, state_cell, visible};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::Value;
@@ -47,6 +47,9 @@ impl Counted {
 #[derive(Deserialize)]
 struct ByNode {
     node_id_to_summary: Whole,
+    /// Who did not answer.
+    #[serde(default)]
+    partial_failure_warning: String,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +75,9 @@ impl Summary {
         let client = self.address.client()?;
         let name = self.kind.name();
         let found: ByNode = block_on(ask(&client, &format!("{name}/summarize")))?;
+        if !found.partial_failure_warning.is_empty() {
+            eprintln!("iosdk: {}", visible(&found.partial_failure_warning));
+        }
         let whole = found.node_id_to_summary.cluster;
         if self.json {
             print_json(&whole)?;

@@ -175,8 +175,11 @@ fn a_summary_counts_by_name_and_state() {
     assert_eq!(head.told(&result, &["summary", "tasks"]).ok(), expected);
     assert_eq!(head.last_asked(), "/api/v0/tasks/summarize");
     assert_eq!(head.told(&result, &["summary", "tasks", "--json"]).json(), whole);
-    let none = json!({"node_id_to_summary": {"cluster": {"summary": {}, "total_objects": 0}}});
-    let none = head.told(&none, &["summary", "objects"]);
+    let empty = json!({"cluster": {"summary": {}, "total_objects": 0}});
+    let partial = json!({"node_id_to_summary": empty, "partial_failure_warning": "pid 77 did not answer"});
+    let partial = head.told(&partial, &["summary", "objects", "--json"]);
+    assert_eq!((partial.json(), partial.err.as_str()), (empty["cluster"].clone(), "iosdk: pid 77 did not answer\n"));
+    let none = head.told(&json!({"node_id_to_summary": empty}), &["summary", "objects"]);
     assert_eq!((none.ok(), none.err.as_str()), ("", "iosdk: there are no objects\n"));
     head.told(&json!({}), &["summary", "actors"]).fails(1, &["/api/v0/actors/summarize", "makes no sense"]);
 }

@@ -33,21 +33,34 @@ def _listed(
     query = [("limit", str(limit)), *_query(filters or ())]
     told = ask(address, timeout, [kind], query)
     rows = [row.of(one) for one in told["result"]]
-    missing = [str(told["partial_failure_warning"])] if told["partial_failure_warning"] else []
-    if told["num_after_truncation"] < told["total"]:
+    missing = _missing(told)
+    # Rows that were not compared with the filters may be some that were asked for; without filters `limit` says it all.
+    if filters and told["num_after_truncation"] < told["total"] and len(rows) < limit:
         seen, total = told["num_after_truncation"], told["total"]
-        missing.append(
-            f"{seen:,} of {total:,} {kind} were looked at; a larger limit (at most {LIMIT_MAX:,}) looks at more"
-        )
-    if missing and raise_on_missing_output:
-        raise RayStateApiException(
-            f"The list of {kind} is not whole: {'; '.join(missing)}. raise_on_missing_output=False gives what there is."
-        )
-    if explain and len(rows) < told["num_filtered"]:
-        missing.append(f"{len(rows):,} of {told['num_filtered']:,} {kind} are in the list")
-    for text in [*missing, *map(str, told["warnings"])]:
-        warnings.warn(text, stacklevel=3)
+        missing.append(f"{seen:,} of {total:,} {kind} were compared with the filters; a larger limit compares more")
+    _raise_or_warn(kind, missing, raise_on_missing_output)
+    found = told["num_filtered"] if filters else max(told["num_filtered"], told["total"])
+    if explain and len(rows) < found:
+        warnings.warn(f"{len(rows):,} of {found:,} {kind} are in the list", stacklevel=3)
+    for text in told["warnings"]:
+        warnings.warn(str(text), stacklevel=3)
     return rows
+
+
+def _missing(told: dict[str, Any]) -> list[str]:
+    """Who did not answer, in the head's words."""
+    warning = told.get("partial_failure_warning")
+    return [str(warning)] if warning else []
+
+
+def _raise_or_warn(kind: str, missing: list[str], raises: bool) -> None:
+    if missing and raises:
+        raise RayStateApiException(
+            f"What is told of {kind} is not whole: {'; '.join(missing)}. "
+            "raise_on_missing_output=False gives what there is."
+        )
+    for text in missing:
+        warnings.warn(text, stacklevel=4)
 
 
 def _query(filters: Filters) -> list[tuple[str, str]]:
@@ -72,8 +85,10 @@ def _got(kind: str, row: type[Row], id: str, address: str | None, timeout: float
         return None
 
 
-def _summed(kind: str, address: str | None, timeout: float) -> dict[str, Any]:
-    return dict(ask(address, timeout, [kind, "summarize"])["node_id_to_summary"])
+def _summed(kind: str, address: str | None, timeout: float, raise_on_missing_output: bool) -> dict[str, Any]:
+    told = ask(address, timeout, [kind, "summarize"])
+    _raise_or_warn(kind, _missing(told), raise_on_missing_output)
+    return dict(told["node_id_to_summary"])
 
 
 def list_tasks(
@@ -208,7 +223,7 @@ def summarize_tasks(
     _explain: bool = False,
 ) -> dict[str, Any]:
     """Tasks and actor calls of the whole cluster: `["cluster"]["summary"][name]["state_counts"]`."""
-    return _summed("tasks", address, timeout)
+    return _summed("tasks", address, timeout, raise_on_missing_output)
 
 
 def summarize_actors(
@@ -218,7 +233,7 @@ def summarize_actors(
     _explain: bool = False,
 ) -> dict[str, Any]:
     """Actors of the whole cluster: `["cluster"]["summary"][name]["state_counts"]`."""
-    return _summed("actors", address, timeout)
+    return _summed("actors", address, timeout, raise_on_missing_output)
 
 
 def summarize_objects(
@@ -228,4 +243,4 @@ def summarize_objects(
     _explain: bool = False,
 ) -> dict[str, Any]:
     """Objects of the whole cluster: `["cluster"]["summary"][name]["state_counts"]`."""
-    return _summed("objects", address, timeout)
+    return _summed("objects", address, timeout, raise_on_missing_output)
