@@ -17,6 +17,7 @@ mod quoting;
 mod ray_flags;
 mod spawn;
 mod start;
+mod state;
 mod status;
 mod stop;
 mod usage;
@@ -32,6 +33,8 @@ Examples:
   iosdk job submit --working-dir . -- python train.py
   iosdk job list                                  what runs, what waits, what is over
   iosdk status                                    nodes, resources, addresses
+  iosdk list tasks --filter state=RUNNING         what tasks, actors, objects and workers do now
+  iosdk explain ID                                why one of them waits, and for whom
   iosdk usage                                     who used how much
   iosdk dashboard                                 the same in a browser
   iosdk stop
@@ -81,6 +84,10 @@ enum Command {
     Logs(job::logs::Logs),
     Usage(usage::Usage),
     Dashboard(dashboard::Dashboard),
+    List(state::list::List),
+    Get(state::get::Get),
+    Summary(state::summary::Summary),
+    Explain(state::explain::Explain),
     Completion(completion::Completion),
 }
 
@@ -137,6 +144,10 @@ fn dispatch(command: Command, program: &[OsString]) -> Done {
         Command::Logs(logs) => logs.run(),
         Command::Usage(usage) => usage.run(),
         Command::Dashboard(dashboard) => dashboard.run(),
+        Command::List(list) => list.run(),
+        Command::Get(get) => get.run(),
+        Command::Summary(summary) => summary.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Completion(completion) => completion.run(),
     }
 }

@@ -51,6 +51,10 @@ impl Screen {
         Self { terminal, colours, width: size.map_or(usize::MAX, |size| size.ws_col.into()) }
     }
 
+    pub(crate) fn is_terminal(self) -> bool {
+        self.terminal
+    }
+
     pub(crate) fn paint(self, colour: Colour, text: &str) -> String {
         let code = match colour {
             Colour::Bold => 1,
@@ -122,6 +126,23 @@ pub(crate) fn status_name(status: JobStatus) -> &'static str {
     }
 }
 
+/// Of anything that the state API tells.
+pub(crate) fn state_cell(state: &str) -> Cell {
+    Cell { text: visible(state), colour: state_colour(state) }
+}
+
+/// None for a state of a later release.
+pub(crate) fn state_colour(state: &str) -> Option<Colour> {
+    match state {
+        "RUNNING" | "LEASED" | "ACTOR" | "DRIVER" => Some(Colour::Blue),
+        "FINISHED" | "SUCCEEDED" | "READY" | "ALIVE" | "IDLE" => Some(Colour::Green),
+        "FAILED" | "DEAD" | "ERROR" => Some(Colour::Red),
+        "PENDING" | "PENDING_CREATION" | "PENDING_ARGS_AVAIL" | "PENDING_NODE_ASSIGNMENT" => Some(Colour::Yellow),
+        "SUBMITTED_TO_WORKER" | "STARTING" | "BLOCKED" | "STOPPED" => Some(Colour::Yellow),
+        _ => None,
+    }
+}
+
 /// A user's text must not steer the terminal, break lines or make columns of its own.
 pub(crate) fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
@@ -154,6 +175,13 @@ pub(crate) fn bytes(count: u64) -> String {
     }
     let power = (count.ilog2() / 10).min(5) as usize;
     format!("{:.1} {}", count as f64 / (1u64 << (10 * power)) as f64, UNITS[power - 1])
+}
+
+/// In groups of three digits.
+pub(crate) fn counted(count: u64) -> String {
+    let digits = count.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group));
+    groups.collect::<Vec<_>>().join(",")
 }
 
 /// Milliseconds since 1970, in UTC to the second.
@@ -231,6 +259,7 @@ long-name  x       echo\\tä…
             [0, 1_023, 1_536, 3 << 30, u64::MAX].map(bytes),
             ["0 bytes", "1023 bytes", "1.5 KiB", "3.0 GiB", "16384.0 PiB"]
         );
+        assert_eq!([0, 999, 1_000, 1_234_567].map(counted), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(moment(0), "1970-01-01 00:00:00Z");
         assert_eq!(moment(951_782_399_000), "2000-02-28 23:59:59Z");
         assert_eq!(moment(951_782_400_000), "2000-02-29 00:00:00Z");

@@ -46,6 +46,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "util":
+        # Not with the rest: few programs need it, and every worker would pay for it.
+        from importlib import import_module
+
+        return import_module("iosdk.util")
     from iosdk import _not_yet
 
     if name in _not_yet.NAMES:

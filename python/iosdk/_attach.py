@@ -10,9 +10,11 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from socket import socket
     from typing import Any
 
 NODE_SOCKET = "node.sock"
+HTTP_SOCKET = "http.sock"
 
 
 def data_dir(address: str) -> str:
@@ -21,7 +23,7 @@ def data_dir(address: str) -> str:
     Raises `ConnectionError` when no head of this user runs, `NotImplementedError` for addresses of the network.
     """
     if address == "auto":
-        found = _noted()
+        found = noted()
         if found is None:
             raise ConnectionError(
                 'init(address="auto"): no running head of this user was found. Start one with `iosdk start --head`, '
@@ -61,31 +63,39 @@ def connect(data: str) -> int:
 
     Raises `ConnectionError` when the node does not answer or is another user's.
     """
+    return int(open_socket(data, NODE_SOCKET).detach())
+
+
+def open_socket(data: str, name: str, timeout: float | None = None) -> socket:
+    """A connection to one of the sockets of the head with this data directory.
+
+    Raises `ConnectionError` when nobody listens there or it is another user's.
+    """
     import socket
 
-    path = os.path.join(data, NODE_SOCKET)
+    serves = "node of the head" if name == NODE_SOCKET else "head"
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    connection.settimeout(timeout)
     try:
         folder = os.open(data, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             # Addresses of sockets end at 108 bytes, paths do not.
-            connection.connect(f"/proc/self/fd/{folder}/{NODE_SOCKET}")
+            connection.connect(f"/proc/self/fd/{folder}/{name}")
         finally:
             os.close(folder)
     except OSError as problem:
         connection.close()
         raise ConnectionError(
-            f"The node of the head at {data} does not answer ({problem.strerror or problem}). "
-            "`iosdk status` says what runs."
+            f"The {serves} at {data} does not answer ({problem.strerror or problem}). `iosdk status` says what runs."
         ) from problem
     owner = _owner(connection)
     if owner != os.getuid():
         connection.close()
-        raise ConnectionError(f"{path} belongs to user {owner}, not to this one ({os.getuid()})")
-    return connection.detach()
+        raise ConnectionError(f"{os.path.join(data, name)} belongs to user {owner}, not to this one ({os.getuid()})")
+    return connection
 
 
-def _owner(connection: Any) -> int:
+def _owner(connection: socket) -> int:
     import socket
     import struct
 
@@ -106,7 +116,7 @@ def state_dir() -> str:
     return os.path.join(tempfile.gettempdir(), f"iosdk-{os.getuid()}")
 
 
-def _noted() -> str | None:
+def noted() -> str | None:
     """The data directory of the head that was started last, when it still runs."""
     folder = state_dir()
     data = os.path.join(folder, "head")

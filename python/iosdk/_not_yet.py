@@ -10,7 +10,6 @@ NAMES = {
     "get_actor": "named actors",
     "get_gpu_ids": "assigning GPUs by index",
     "timeline": "the task timeline",
-    "util": "the utilities (placement groups, ActorPool, Queue, collectives, metrics, ...)",
     "client": "remote drivers",
     "cross_language": "tasks of other languages",
     "java_function": "tasks of other languages",
@@ -31,7 +30,58 @@ NAMES = {
     "autoscaler": "the autoscaler",
     "experimental": "experimental APIs",
     "internal": "internal APIs",
-    "state": "the state API",
+    "state": "Ray's internal state module; what runs on a head is told by `iosdk.util.state`",
+}
+
+# Names of `iosdk.util`.
+UTIL = {
+    "ActorPool": "the actor pool",
+    "accelerators": "accelerator types",
+    "actor_group": "actor groups",
+    "actor_pool": "the actor pool",
+    "annotations": "annotations of Ray's own API",
+    "check_serialize": "inspecting what pickles",
+    "collective": "collective communication",
+    "connect": "remote drivers",
+    "dask": "Dask on tasks",
+    "debug": "logging once and in periods",
+    "debugpy": "the debugger",
+    "deregister_serializer": "custom serializers",
+    "disable_log_once_globally": "logging once and in periods",
+    "disconnect": "remote drivers",
+    "enable_periodic_logging": "logging once and in periods",
+    "get_current_placement_group": "placement groups",
+    "get_node_instance_id": "instances of a cloud",
+    "get_node_ip_address": "addresses of nodes",
+    "get_placement_group": "placement groups",
+    "inspect_serializability": "inspecting what pickles",
+    "iter": "parallel iterators",
+    "joblib": "joblib on tasks",
+    "list_named_actors": "named actors",
+    "log_once": "logging once and in periods",
+    "metrics": "metrics",
+    "multiprocessing": "multiprocessing.Pool on actors",
+    "pdb": "the debugger",
+    "placement_group": "placement groups",
+    "placement_group_table": "placement groups",
+    "queue": "the queue",
+    "register_serializer": "custom serializers",
+    "remove_placement_group": "placement groups",
+    "rpdb": "the debugger",
+    "scheduling_strategies": "scheduling strategies other than DEFAULT",
+    "spark": "Ray on Spark",
+    "tracing": "tracing",
+}
+
+# Names of `iosdk.util.state`.
+STATE = {
+    "StateApiClient": "Ray's client class; its functions are there",
+    "get_log": "logs of workers; `iosdk job logs` shows those of jobs",
+    "get_placement_group": "placement groups",
+    "list_cluster_events": "cluster events",
+    "list_logs": "logs of workers; `iosdk job logs` shows those of jobs",
+    "list_placement_groups": "placement groups",
+    "list_runtime_envs": "runtime environments",
 }
 
 # Options of tasks, actors and methods.

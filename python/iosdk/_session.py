@@ -47,6 +47,7 @@ class _State:
         self.namespace = ""
         self.is_driver = False
         self.daemon_pid: int | None = None
+        self.head: str | None = None
         self.drain_logs: Callable[[], None] | None = None
         self.stoppers: list[Callable[[], None]] = []
 
@@ -139,11 +140,14 @@ def join_head(address: str, namespace: str, sys_path: list[str], log_to_driver: 
 
     from iosdk import _attach
 
-    connection = _attach.connect(_attach.data_dir(address))
+    data = _attach.data_dir(address)
+    connection = _attach.connect(data)
     welcome = _core.connect(connection, True, _attach.settings(namespace, sys_path, log_to_driver))
     if _state.pid:
         _end_callers()
-    return _begin(welcome, None, namespace, log_to_driver)
+    context = _begin(welcome, None, namespace, log_to_driver)
+    _state.head = data
+    return context
 
 
 def _begin(welcome: dict[str, Any], daemon: int | None, namespace: str, log_to_driver: bool) -> RayContext:
@@ -232,6 +236,16 @@ def node_ip() -> str:
 def namespace() -> str:
     """The namespace of this driver."""
     return _state.namespace
+
+
+def is_driver() -> bool:
+    """True in a process that has joined a cluster as its driver."""
+    return _state.is_driver and _core.is_connected()
+
+
+def head() -> str | None:
+    """The data directory of the head that this driver has joined; None in a private cluster and in workers."""
+    return _state.head
 
 
 def welcome() -> Mapping[str, Any]:

@@ -7,4 +7,5 @@ mod fake;
 mod follow;
 mod head;
 mod jobs;
+mod state;
 mod support;
