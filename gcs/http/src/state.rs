@@ -121,7 +121,10 @@ impl Filter {
             Some(Value::String(text)) => *text == self.value,
             None | Some(Value::Null) => self.value.is_empty(),
             Some(Value::Bool(truth)) => self.value.eq_ignore_ascii_case(if *truth { "true" } else { "false" }),
-            Some(other) => other.to_string() == self.value,
+            Some(other) => {
+                let text = other.to_string();
+                text == self.value
+            }
         };
         found == self.equal
     }

@@ -91,6 +91,7 @@ kinds!(
         ExtentReturn,
         Query,
         Shutdown,
+        Described,
     ]
 );
 kinds!(
@@ -114,6 +115,7 @@ kinds!(
         Exit,
         Retire,
         MakeRoom,
+        Describe,
     ]
 );
 kinds!(
@@ -180,6 +182,7 @@ kinds!(
         JobEnded,
         JobsHere,
         Usage,
+        Report,
     ]
 );
 kinds!(
@@ -197,6 +200,7 @@ kinds!(
         StopJob,
         JobNoted,
         UsageNoted,
+        Query,
     ]
 );
 kinds!(gcs_input, iosdk_gcs_core::Input as Kind, [FromRaylet, NodeLost, Api, Clock]);
@@ -221,8 +225,10 @@ pub const FAULTS: &[&str] = &[
     "usage::exact",
 ];
 
-/// Made by the shells of the product and not by any machine of the world, so no seed can produce them here.
-const NEVER_HERE: &[&str] = &["to_process::Log"];
+/// Made by the shells of the product and not by any machine of the world, so no seed can produce them here. (The state API asks and
+/// answers beside the machines.)
+const NEVER_HERE: &[&str] =
+    &["to_process::Log", "to_process::Describe", "to_raylet::Described", "from_gcs::Query", "to_gcs::Report"];
 
 #[derive(Clone, Default)]
 pub struct Counts(Map<&'static str, u64>);
