@@ -16,7 +16,7 @@ fn everybody_is_told_with_what_it_holds() {
         (state.phase, state.resources.clone(), state.actor)
     };
     let nothing = cpus(0.0);
-    assert_eq!(found(&world, driver), (WorkerPhase::Driver, nothing.clone(), None));
+    assert_eq!(found(&world, driver), (WorkerPhase::Driver, nothing, None));
     assert_eq!(found(&world, worker), (WorkerPhase::Leased, cpus(1.0), None));
     world.status(&[worker]);
     assert_eq!(found(&world, worker), (WorkerPhase::Blocked, cpus(1.0), None));
