@@ -52,7 +52,8 @@ iosdk.get([counter.add.remote(i) for i in range(20)])
 
 
 def records(data):
-    """`(name, outcome)` of everything in the history, oldest first, and how many were lost. The bytes: `raylet/history/src/format.rs`."""
+    """`(name, outcome)` of everything in the history, oldest first, and how many were lost.
+    The bytes: `raylet/history/src/format.rs`."""
     found, lost = [], 0
     for path in sorted(pathlib.Path(data, "history").glob("*.tasks")):
         content, at, names = path.read_bytes(), 28, {}
