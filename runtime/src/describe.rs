@@ -3,9 +3,10 @@
 
 use crate::core::Core;
 use crate::explain::explain;
+use crate::title::Title;
 use iosdk_types::message::ProcessToRaylet;
 use iosdk_types::state::{Location, ObjectState, StateCount, StateQuery, StateRows, TaskState};
-use iosdk_types::{ActorId, Key, Map, ObjectId, TaskId, Time};
+use iosdk_types::{Key, Map, ObjectId, TaskId, Time};
 
 impl Core {
     pub(crate) fn describe(&mut self, now: Time, request: u64, query: StateQuery, limit: u32) {
@@ -25,17 +26,8 @@ impl Core {
         self.outbox.push(ProcessToRaylet::Described { request, rows, total });
     }
 
-    /// As users know it: a function, a class, or a class and its method.
-    pub(crate) fn title(&self, function: Key, actor: Option<ActorId>) -> String {
-        let name = self.names.get(&function.0).map_or("", String::as_str);
-        match actor.and_then(|actor| self.actor_names.get(&actor)) {
-            Some(class) => format!("{class}.{name}"),
-            None => name.to_owned(),
-        }
-    }
-
     pub(crate) fn task_state(&self, key: Key) -> Option<TaskState> {
-        let title = |function, actor| self.title(function, actor);
+        let title = |function, actor| Title::of(&self.names, &self.actor_names, function, actor).to_string();
         self.owner.task_state(key, title, |peer| self.links.has_begun(peer, key))
     }
 
@@ -76,10 +68,7 @@ impl Core {
     }
 
     fn count_tasks(&self, limit: usize) -> (StateRows, u64) {
-        let named = |function: Key, actor: Option<ActorId>| {
-            let class = actor.and_then(|actor| self.actor_names.get(&actor)).map(String::as_str);
-            (self.names.get(&function.0).map_or("", String::as_str), class)
-        };
+        let named = |function, actor| Title::of(&self.names, &self.actor_names, function, actor);
         let mut counts = Map::<_, u64>::new();
         let mut total = 0;
         for key in self.owner.tasks() {
@@ -88,8 +77,8 @@ impl Core {
                 total += 1;
             }
         }
-        let rows = counts.into_iter().take(limit).map(|(((name, class), kind, phase), count)| StateCount {
-            name: class.map_or_else(|| name.to_owned(), |class| format!("{class}.{name}")),
+        let rows = counts.into_iter().take(limit).map(|((title, kind, phase), count)| StateCount {
+            name: title.to_string(),
             kind: kind.as_str().to_owned(),
             state: phase.as_str().to_owned(),
             count,

@@ -2,6 +2,7 @@
 
 use crate::core::Core;
 use crate::process::JoinError;
+use crate::title::Title;
 use iosdk_net::HistoryWriter;
 use iosdk_types::{Key, TaskKind, TaskRecord};
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,12 +21,8 @@ impl Core {
         let (names, actor_names) = (&self.names, &self.actor_names);
         if let Some(history) = &mut self.history {
             let _counted_if_lost = history.write(record, || {
-                let name = names.get(&function.0).map_or("", String::as_str);
-                let class = record.actor.filter(|_| record.kind == TaskKind::ActorCall);
-                match class.and_then(|actor| actor_names.get(&actor)) {
-                    Some(class) => format!("{class}.{name}"),
-                    None => name.to_owned(),
-                }
+                let called = record.actor.filter(|_| record.kind == TaskKind::ActorCall);
+                Title::of(names, actor_names, function, called).to_string()
             });
         }
     }

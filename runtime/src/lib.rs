@@ -22,6 +22,7 @@ mod process;
 pub mod record;
 mod requests;
 mod signals;
+mod title;
 mod wait;
 
 pub use calls::{NewActor, NewCall, SubmitError, Submitted};

@@ -49,7 +49,7 @@ impl Raylet {
         let parts = total.iter().map(|(name, amount)| format!("{} of {amount} {name}", free.get(name)));
         let mut lines = vec![format!("its node has free: {}", parts.collect::<Vec<_>>().join(", "))];
         let mut holders: Vec<(String, &ResourceSet)> = Vec::new();
-        for (number, hold) in &self.capacity.holds {
+        for (number, hold) in self.capacity.holds.iter().filter(|(_, hold)| !hold.resources.is_empty()) {
             let Some(process) = self.processes.live.get(number) else { continue };
             let pid = process.pid.unwrap_or(0);
             let name = match process.phase {
@@ -60,13 +60,7 @@ impl Raylet {
             holders.push((name, &hold.resources));
         }
         let more = holders.len().saturating_sub(NAMED);
-        lines.extend(
-            holders
-                .iter()
-                .take(NAMED)
-                .filter(|(_, held)| !held.is_empty())
-                .map(|(name, held)| format!("{held} is held by {name}")),
-        );
+        lines.extend(holders.iter().take(NAMED).map(|(name, held)| format!("{held} is held by {name}")));
         if more > 0 {
             lines.push(format!("{more} more processes hold something"));
         }

@@ -33,3 +33,15 @@ fn what_is_not_free_has_a_holder() {
     assert!(lines[0].contains("0 of 1 CPU"), "{lines:?}");
     assert!(lines[1].contains("{CPU: 1} is held by the worker with pid"), "{lines:?}");
 }
+
+#[test]
+fn who_holds_nothing_is_not_among_the_holders() {
+    let mut world = World::new(1.0);
+    let driver = world.driver();
+    world.demands(driver, 1, class(0.0, 0), 12);
+    world.demands(driver, 2, class(1.0, 0), 1);
+    assert!(world.leases_of(driver).len() > 9, "more than are named");
+    let lines = world.raylet.explain_capacity();
+    let [_, holder] = &lines[..] else { panic!("{lines:?}") };
+    assert!(holder.starts_with("{CPU: 1} is held by"), "{lines:?}");
+}
