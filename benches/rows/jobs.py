@@ -19,8 +19,8 @@ import urllib.request
 import measure
 
 from . import Row
+from .footprint import marked, settled
 
-MARK_NAME = "CORE_BENCH_MARK"
 OVER = {"SUCCEEDED", "FAILED", "STOPPED"}
 
 
@@ -28,7 +28,7 @@ class Standing:
     """A head of the target in a folder of its own, with two CPUs."""
 
     def __init__(self, target, folder):
-        self.target, self.folder, self.headers = target, folder, {"Content-Type": "application/json"}
+        self.headers = {"Content-Type": "application/json"}
         program = os.path.join(os.path.dirname(sys.executable), target)
         self.env = dict(os.environ, IOSDK_DATA_DIR=os.path.join(folder, "head"), XDG_STATE_HOME=folder)
         if target == "ray":
@@ -71,7 +71,7 @@ class Standing:
 
 def head_processes():
     """Those of the head: all that inherited the mark but this one."""
-    return [pid for pid in measure.processes(MARK_NAME, os.environ[MARK_NAME]) if pid != os.getpid()]
+    return [pid for pid in marked() if pid != os.getpid()]
 
 
 @contextlib.contextmanager
@@ -136,7 +136,7 @@ def waiting(number):
             until(lambda: head.status(blocker) == "RUNNING", 60, 0.1)
             for _ in range(number if not bench.quick else min(number, 10)):
                 head.submit("true", cpus=1)
-            time.sleep(1)  # what was allocated to accept them goes back meanwhile, in either head
+            settled(bench)
             return [sum(measure.pss(pid) for pid in head_processes()) / 2**20]
 
     return run
