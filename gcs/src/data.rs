@@ -38,6 +38,11 @@ impl DataDir {
         self.path.join("log")
     }
 
+    /// Where the node of this machine keeps the tasks that ended.
+    pub(crate) fn history(&self) -> PathBuf {
+        self.path.join("history")
+    }
+
     pub(crate) fn packages(&self) -> PathBuf {
         self.path.join("packages")
     }

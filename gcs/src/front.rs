@@ -10,6 +10,7 @@ use crate::stored::Stored;
 use crate::submission::Judge;
 use crate::usage;
 use iosdk_gcs_core::{ApiCall, ApiError as Refusal, ApiReply, ClusterView, JobStatus, JobView};
+use iosdk_history::Reader;
 use iosdk_http::{
     ApiError, ClusterInfo, Explained, Head, JobInfo, JobQuery, Listing, LogFile, Row, StateKind, StatePage, Submission,
     Submitted, Summary, UsageQuery, UsageRow,
@@ -17,7 +18,7 @@ use iosdk_http::{
 use nix::unistd::{Uid, User};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
 
 /// So many of what was submitted are read at once: records of others are written between.
@@ -31,6 +32,7 @@ struct Inside {
     stuck: Stuck,
     data: Arc<DataDir>,
     judge: Judge,
+    history: Arc<Mutex<Reader>>,
     /// Who this head belongs to, and so everybody who may ask.
     owner: String,
     session_name: String,
@@ -42,7 +44,13 @@ impl Front {
         let uid = Uid::current();
         let owner = User::from_uid(uid)?.map_or_else(|| uid.to_string(), |user| user.name);
         let session_name = format!("session_{}_{}", now_ms(), std::process::id());
-        Ok(Self(Arc::new(Inside { events, stuck, data, judge, owner, session_name })))
+        let history = Arc::new(Mutex::new(Reader::new(&data.history())));
+        Ok(Self(Arc::new(Inside { events, stuck, data, judge, history, owner, session_name })))
+    }
+
+    /// Of tasks that ended. Reading takes its time: on a thread of its own.
+    pub(crate) fn history(&self) -> Arc<Mutex<Reader>> {
+        self.0.history.clone()
     }
 
     /// An answer, or that there is no room to write anything down, or that the head ends.

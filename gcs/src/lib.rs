@@ -6,6 +6,7 @@
 pub mod codec;
 mod collect;
 mod data;
+mod ended;
 mod event;
 mod front;
 mod head;

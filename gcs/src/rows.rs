@@ -16,7 +16,7 @@ pub(crate) struct Table<'a> {
     pids: BTreeMap<Address, i32>,
 }
 
-fn row(value: Value) -> Row {
+pub(crate) fn row(value: Value) -> Row {
     match value {
         Value::Object(row) => row,
         _ => Row::new(),
@@ -49,7 +49,7 @@ impl<'a> Table<'a> {
         Self { collected, nodes, pids }
     }
 
-    fn node(&self, number: u32) -> Option<String> {
+    pub(crate) fn node(&self, number: u32) -> Option<String> {
         self.nodes.get(&number).map(NodeId::hex)
     }
 
@@ -292,6 +292,10 @@ pub(crate) fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
         *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
     }
     Some(bytes)
+}
+
+pub(crate) fn job_id(hex: &str) -> Option<JobId> {
+    bytes(hex).map(JobId)
 }
 
 pub(crate) fn actor_id(hex: &str) -> Option<ActorId> {

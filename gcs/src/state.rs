@@ -2,14 +2,16 @@
 //! here, where all rows are.
 
 use crate::collect::Collected;
+use crate::ended;
 use crate::event::Event;
 use crate::front::{Front, unexpected};
 use crate::rows::{self, Table, actor_id, object_id, task_id};
+use crate::seat::now_ms;
 use iosdk_gcs_core::{ActorView, ApiCall, ApiReply, DriverView, JobView};
 use iosdk_http::{ApiError, Explained, Listing, Row, StateKind, StatePage, Summary, SummaryLine};
-use iosdk_types::StateQuery;
 use iosdk_types::state::{ROWS_MAX, StateRows, Subject};
-use std::collections::BTreeMap;
+use iosdk_types::{Outcome, StateQuery, TaskId, TaskKind};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Front {
     /// What came in time from the nodes; refused when nobody can say anything.
@@ -91,12 +93,7 @@ impl Front {
                 let rows = actors.iter().map(|actor| table.actor(actor)).collect();
                 Ok(listing(rows, total as u64, &page, warning(&collected)))
             }
-            StateKind::Tasks => {
-                let collected = self.collect(StateQuery::Tasks { only: None }, limit).await?;
-                let cluster = self.view_cluster().await?;
-                let table = Table::new(&collected, &cluster);
-                Ok(listing(table.tasks(), table.total(), &page, warning(&collected)))
-            }
+            StateKind::Tasks => self.list_tasks(&page, limit).await,
             StateKind::Objects => {
                 let collected = self.collect(StateQuery::Objects { only: None }, limit).await?;
                 let cluster = self.view_cluster().await?;
@@ -104,6 +101,25 @@ impl Front {
                 Ok(listing(table.objects(), table.total(), &page, warning(&collected)))
             }
         }
+    }
+
+    /// Those that live, then those that ended, the last one first.
+    async fn list_tasks(&self, page: &StatePage, limit: u32) -> Result<Listing, ApiError> {
+        // In this order: what ends meanwhile is in both rather than in neither.
+        let collected = self.collect(StateQuery::Tasks { only: None }, limit).await?;
+        let ended = self.ended_tasks(page, limit as usize).await?;
+        let cluster = self.view_cluster().await?;
+        let table = Table::new(&collected, &cluster);
+        let over: BTreeSet<(String, u32)> = ended.rows.iter().map(|row| (row.task.hex(), row.attempt)).collect();
+        let mut rows = table.tasks();
+        rows.retain(|row| !over.contains(&attempt_of(row)));
+        let live = rows.len() as u64;
+        // What the history itself compared and left out was looked at too.
+        let compared = if ended.next.is_none() { ended.total } else { ended.scanned };
+        rows.extend(ended.rows.iter().map(|task| ended::row(task, |node| table.node(node))));
+        let mut listing = listing(rows, table.total() + ended.total, page, warning(&collected));
+        listing.collected = live + compared;
+        Ok(listing)
     }
 
     pub(crate) async fn find_state(&self, kind: StateKind, id: &str) -> Result<Row, ApiError> {
@@ -124,9 +140,15 @@ impl Front {
                 actors.iter().map(|actor| table.actor(actor)).collect()
             }
             StateKind::Tasks => {
-                let only = Some(task_id(id).ok_or_else(|| malformed(id, "a task", 48))?);
+                let task = task_id(id).ok_or_else(|| malformed(id, "a task", 48))?;
+                let only = Some(task);
                 let collected = self.collect(StateQuery::Tasks { only }, ROWS_MAX).await?;
-                Table::new(&collected, &self.view_cluster().await?).tasks()
+                let ended = self.ended_task(task).await?;
+                let cluster = self.view_cluster().await?;
+                let table = Table::new(&collected, &cluster);
+                let mut found = table.tasks();
+                found.extend(ended.iter().map(|task| ended::row(task, |node| table.node(node))));
+                found
             }
             StateKind::Objects => {
                 let only = Some(object_id(id).ok_or_else(|| malformed(id, "an object", 56))?);
@@ -177,6 +199,14 @@ impl Front {
         }
         if kind == StateKind::Tasks {
             totals.entry("total_actor_tasks").or_default();
+            let history = self.ended_summary().await?;
+            for ((name, kind), counts) in &history.by_name {
+                for outcome in Outcome::ALL.into_iter().filter(|outcome| counts.count(*outcome) > 0) {
+                    let total = if *kind == TaskKind::ActorCall { "total_actor_tasks" } else { total };
+                    *totals.entry(total).or_default() += counts.count(outcome);
+                    lines.add(name, kind.as_str(), ended::state(outcome), counts.count(outcome));
+                }
+            }
         }
         Ok(Summary { lines: lines.into_lines(), totals, warning: warning(&collected) })
     }
@@ -194,7 +224,10 @@ impl Front {
     /// The width of an id says what it is of.
     pub(crate) async fn explain_state(&self, id: &str) -> Result<Explained, ApiError> {
         if let Some(task) = task_id(id) {
-            return self.explain_by_processes(id, "task", Subject::Task(task)).await;
+            return match self.explain_by_processes(id, "task", Subject::Task(task)).await {
+                Err(refusal) if refusal.status() == 404 => self.explain_ended(id, task, refusal).await,
+                explained => explained,
+            };
         }
         if let Some(actor) = actor_id(id) {
             return self.explain_actor(id, actor).await;
@@ -238,6 +271,13 @@ impl Front {
         }
         explained.lines.extend(Some(warning(&collected)).filter(|warning| !warning.is_empty()));
         Ok(explained)
+    }
+
+    async fn explain_ended(&self, id: &str, task: TaskId, otherwise: ApiError) -> Result<Explained, ApiError> {
+        let attempts = self.ended_task(task).await?;
+        let last = attempts.first().ok_or(otherwise)?;
+        let (state, lines) = (ended::state(last.outcome).to_owned(), ended::lines(&attempts, now_ms()));
+        Ok(Explained { id: id.to_owned(), kind: "task", state, lines })
     }
 
     async fn explain_actor(&self, id: &str, actor: iosdk_types::ActorId) -> Result<Explained, ApiError> {
@@ -315,6 +355,13 @@ fn listing(mut rows: Vec<Row>, total: u64, page: &StatePage, warning: String) ->
     Listing { total, collected, matching, rows, warning }
 }
 
+/// One attempt of a task has one row.
+fn attempt_of(row: &Row) -> (String, u32) {
+    let task = row.get("task_id").and_then(|id| id.as_str()).unwrap_or_default();
+    let attempt = row.get("attempt_number").and_then(serde_json::Value::as_u64).unwrap_or_default();
+    (task.to_owned(), attempt as u32)
+}
+
 /// Who should have answered and did not; empty when all have.
 fn warning(collected: &Collected) -> String {
     let pids: Vec<String> =
@@ -334,9 +381,7 @@ fn warning(collected: &Collected) -> String {
 }
 
 fn unknown(id: &str) -> ApiError {
-    ApiError::not_found(format!(
-        "nothing that is live has the id {id}; it may have ended, or the id is of another kind"
-    ))
+    ApiError::not_found(format!("nothing here has the id {id}; it may be gone for long, or the id is of another kind"))
 }
 
 fn malformed(id: &str, what: &str, digits: usize) -> ApiError {

@@ -114,7 +114,6 @@ impl<G: GcsLink> Node<G> {
     }
 
     fn report(&mut self, request: u64, mut question: Question) {
-        // Rows of tasks that ended, from the node's history, are to be added here, up to `left` of them.
         if matches!(question.query, StateQuery::Explain(_)) {
             question.report.lines = self.machine.explain_capacity();
         }

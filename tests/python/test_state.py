@@ -1,4 +1,4 @@
-"""What a head tells of what it runs now: by the command line, and by `iosdk.util.state` beside it."""
+"""What a head tells of what runs and what has ended: by the command line, and by `iosdk.util.state` beside it."""
 
 import json
 import os
@@ -280,3 +280,48 @@ def test_what_has_ended_is_not_told_as_live(head):
         ("tasks", [mine, "state!=FINISHED", "state!=FAILED"]),
     ]:
         eventually(lambda kind=kind, gone=gone: rows(head, kind, *gone) == [], 10, f"the end of its {kind}")
+
+
+# Other tests' tasks still hold both CPUs.
+OVER = """
+import iosdk
+iosdk.init(log_to_driver=False)
+
+@iosdk.remote(num_cpus=0)
+def good():
+    return 1
+
+@iosdk.remote(num_cpus=0, max_retries=0)
+def bad():
+    raise ValueError("on purpose")
+
+iosdk.get([good.remote() for _ in range(3)])
+print(iosdk.get_runtime_context().get_job_id(), flush=True)
+iosdk.get(bad.remote())
+"""
+
+
+def test_tasks_that_have_ended_are_told_with_how(head):
+    """By the node's history, so also when nobody is left who owned them."""
+    driver = head.driver(OVER)
+    out, err = driver.communicate(timeout=60)
+    assert driver.returncode == 1 and "on purpose" in err
+    mine = f"job_id={out.strip()}"
+    eventually(lambda: len(rows(head, "tasks", mine)) == 4, STUCK_SECONDS, "the history of all four")
+    good = rows(head, "tasks", mine, "state=FINISHED")
+    assert [task["name"] for task in good] == ["good"] * 3
+    for task in good:
+        assert task["creation_time_ms"] <= task["start_time_ms"] <= task["end_time_ms"] and task["worker_pid"] > 0
+    (bad,) = rows(head, "tasks", mine, "state=FAILED")
+    assert (bad["name"], bad["error_type"]) == ("bad", "TASK_EXECUTION_EXCEPTION")
+    assert rows(head, "tasks", mine, "state!=FAILED", "name=bad") == []
+    assert len(rows(head, "tasks", mine, f"worker_pid={bad['worker_pid']}", "name=bad")) == 1
+    assert json.loads(head.cli("get", "tasks", bad["task_id"], "--json").stdout) == bad
+    told = json.loads(head.cli("explain", bad["task_id"], "--json").stdout)
+    assert told["state"] == "FAILED" and "it raised an exception" in told["lines"][0], told
+    summary = json.loads(head.cli("summary", "tasks", "--json").stdout)["summary"]
+    assert summary["good"]["state_counts"] == {"FINISHED": 3} and summary["bad"]["state_counts"] == {"FAILED": 1}
+    cut = head.cli("list", "tasks", "--filter", mine, "--limit", "1", "--json")
+    assert [task["name"] for task in json.loads(cut.stdout)] == ["bad"], "the last one first"
+    head.kill_gcs()
+    assert len(rows(head, "tasks", mine)) == 4

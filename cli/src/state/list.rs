@@ -15,7 +15,7 @@ use serde::Deserialize;
 #[command(after_help = "\
 Examples:
   iosdk list tasks --filter state=RUNNING
-  iosdk list tasks --filter name=train --filter state!=RUNNING
+  iosdk list tasks --filter name=train --filter state!=FINISHED
   iosdk list objects --limit 1000 --json | jq '[.[].object_size] | add'
   iosdk list workers | cut -f4                  in a pipe: columns with tabs between them, no header
 
